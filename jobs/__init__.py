@@ -1,0 +1,1 @@
+"""The functions and programs that the sample jobs run."""

@@ -1,0 +1,48 @@
+"""A census of Python modules: the functions of ``configs/census.yaml``."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from orchestrator import task
+
+
+def find_modules(source: str, folder: str, shards: int) -> list[str]:
+    """List every ``*.py`` below *source*, dealt to *shards* files in *folder*; return their paths.
+
+    Large files are dealt first, so that each shard holds about the same number of bytes.
+    """
+    sized: list[tuple[int, str]] = []
+    for place, _, names in os.walk(source):
+        for name in names:
+            if name.endswith(".py"):
+                path = os.path.join(place, name)
+                sized.append((os.path.getsize(path), path))
+    sized.sort(reverse=True)
+    print(f"{len(sized)} modules below {source}")
+    lists = []
+    for shard in range(shards):
+        path = Path(folder, f"shard-{shard}.txt")
+        path.write_text("".join(f"{name}\n" for _, name in sized[shard::shards]))
+        lists.append(str(path))
+    task.log.info("modules found", modules=len(sized), shards=shards)
+    return lists
+
+
+def total(facts: list[str]) -> dict[str, Any]:
+    """Add up the facts in the files *facts*: a line of JSON a module, as measure_module wrote it."""
+    sums = {"modules": 0, "lines": 0, "functions": 0, "classes": 0, "documented": 0, "unreadable": 0}
+    for index, name in enumerate(facts):
+        with open(name, encoding="utf-8") as file:
+            for line in file:
+                fact = json.loads(line)
+                sums["modules"] += 1
+                if fact["error"] is not None:
+                    sums["unreadable"] += 1
+                    continue
+                for key in ("lines", "functions", "classes", "documented"):
+                    sums[key] += fact[key]
+        task.progress(index + 1, len(facts))
+    print(f"{sums['modules']} modules, {sums['lines']} lines")
+    return sums

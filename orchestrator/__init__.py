@@ -1,0 +1,48 @@
+"""orch: run Python functions and programs together, as one YAML job file says.
+
+``load_job`` and ``run_job`` do from Python what ``orch run`` does from a shell;
+``task`` is what a running task knows about itself.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.api import Job, RunResult, TaskResult, load_job, run_job
+    from orchestrator.errors import OrchError, SpecError
+    from orchestrator.current import task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Job",
+    "OrchError",
+    "RunResult",
+    "SpecError",
+    "TaskResult",
+    "__version__",
+    "load_job",
+    "run_job",
+    "task",
+]
+
+# Imported on first use: a task in a process of its own pays only for what it asks for.
+_HOMES = {
+    "Job": "orchestrator.api",
+    "RunResult": "orchestrator.api",
+    "TaskResult": "orchestrator.api",
+    "load_job": "orchestrator.api",
+    "run_job": "orchestrator.api",
+    "OrchError": "orchestrator.errors",
+    "SpecError": "orchestrator.errors",
+    "task": "orchestrator.current",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

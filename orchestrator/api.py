@@ -1,0 +1,132 @@
+"""orch from Python: the same job files, a typed result.
+
+>>> from orchestrator import load_job, run_job
+>>> result = run_job(load_job("job.yaml"), params={"top": 5})
+>>> result.tasks["total"].output
+"""
+
+import signal
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.clock import Clock
+from orchestrator.events import Outcome, RunState, State
+from orchestrator.loading import Choices, Loaded, load
+from orchestrator.plan.model import Plan
+from orchestrator.report.document import View
+from orchestrator.running import Run
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """Why a task failed: the exception's qualified class name, its text, its traceback."""
+
+    type: str
+    message: str
+    traceback: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """How a task ended. *duration_s* is that of its last attempt; *output* is JSON data."""
+
+    name: str
+    state: State
+    mode: Literal["thread", "process", "subprocess"]
+    attempts: int
+    outcome: Outcome | None
+    exit_status: int | None
+    signal: int | None
+    duration_s: float | None
+    output: Any
+    error: TaskError | None
+    stdout: Path | None
+    stderr: Path | None
+    instances: Mapping[str, "TaskResult"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended: what ``orch run --json`` prints, typed."""
+
+    run: str
+    job: str
+    state: RunState
+    exit_code: int | None
+    started_at: str
+    duration_s: float | None
+    tasks: Mapping[str, TaskResult]
+    folder: Path
+
+    @property
+    def ok(self) -> bool:
+        """Whether all wanted tasks succeeded."""
+        return self.state == "succeeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job file that was read and checked. *params* names what ``run_job`` may be given."""
+
+    file: Path
+    plan: Plan
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.plan.name
+
+
+def load_job(file: str | Path) -> Job:
+    """Read and check a job file.
+
+    Required parameters may still be missing. Raises ``SpecError``, its ``reports`` naming
+    everything that is wrong.
+    """
+    loaded = load(str(file), lenient=True)
+    return Job(Path(file).absolute(), loaded.plan)
+
+
+def run_job(
+    job: Job | str | Path,
+    params: Mapping[str, Any] | None = None,
+    *,
+    only: Collection[str] = (),
+    skip: Collection[str] = (),
+    fail_fast: bool = False,
+    state_dir: str | Path | None = None,
+) -> RunResult:
+    """Run *job* to its end and return how it went; failing tasks raise nothing.
+
+    For as long as it runs, the process has the job's environment, its root as working directory,
+    and streams that tell the tasks' output apart; all are put back. In the main thread Ctrl-C
+    stops the run and raises ``KeyboardInterrupt`` once everything has ended.
+
+    Raises ``SpecError``, ``UsageError`` (parameters, unknown tasks), ``EnvironmentFault``.
+    """
+    clock = Clock()
+    file = job.file if isinstance(job, Job) else job
+    choices = Choices(params=dict(params or {}), only=only, skip=skip)
+    loaded: Loaded = load(str(file), choices)
+    run = Run(loaded, clock, state_dir=str(state_dir) if state_dir else None, fail_fast=fail_fast)
+    main = threading.current_thread() is threading.main_thread()
+    run.go(lambda _: (), redirect=False, handle_signals=main)
+    if run.ladder.last == signal.SIGINT:
+        raise KeyboardInterrupt
+    return result_of(View.of(run.path).document(), run.path)
+
+
+def result_of(document: Mapping[str, Any], folder: Path) -> RunResult:
+    """Return the typed form of the document of ``run --json`` and ``show --json``."""
+    tasks = {name: _task(name, fields) for name, fields in document["tasks"].items()}
+    return RunResult(**{**document, "tasks": tasks}, folder=folder)
+
+
+def _task(name: str, fields: Mapping[str, Any]) -> TaskResult:
+    inner = {each: _task(each, one) for each, one in fields.get("instances", {}).items()}
+    error = TaskError(**fields["error"]) if fields["error"] else None
+    places = {key: Path(fields[key]) if fields[key] else None for key in ("stdout", "stderr")}
+    return TaskResult(**{**fields, "error": error, "instances": inner, **places}, name=name)

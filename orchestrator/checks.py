@@ -1,0 +1,198 @@
+"""Is there what a plan names: functions, programs, modules, directories, interpreters?"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator import modules, probe
+from orchestrator.errors import Problem, Where
+from orchestrator.plan.build import default_where
+from orchestrator.plan.model import Plan, PlanTask
+from orchestrator.runners.folders import threads_have_folders
+from orchestrator.spec.models import Job
+from orchestrator.spec.words import did_you_mean, quote
+
+PROBE_TIMEOUT_S = 60.0
+
+
+class Checker:
+    """Checks one plan; what is asked twice is looked at once."""
+
+    def __init__(self, plan: Plan, job: Job) -> None:
+        self.plan, self.job = plan, job
+        self.root = plan.root
+        self.problems: list[Problem] = []
+        self._said: dict[Any, str | None] = {}
+
+    def check(self) -> list[Problem]:
+        """Return what is missing, by looking at files only. Interpreters are resolved in place."""
+        if not os.path.isdir(self.root):
+            return [Problem(("root",), f"no such directory: {self.root}")]
+        for task in self.plan.tasks.values():
+            if task.skip is None:
+                self._check(task)
+        return self.problems
+
+    def _check(self, task: PlanTask) -> None:
+        if task.function is not None:
+            self._say(task, "function", self._function(task))
+        if isinstance(task.python, str):
+            self._python(task)
+        if task.program is not None:
+            self._say(task, "program", self._once(("program", task.program), self._program, task))
+        if task.module is not None and task.python is None:
+            self._say(task, "module", self._once(("module", task.module), self._module, task))
+        if isinstance(task.cwd, str):
+            said = self._once(("cwd", task.cwd), self._folder, task)
+            if said is None and task.mode == "thread":
+                said = self._once(("own folder",), self._own_folder, task)
+            self._say(task, "cwd", said)
+
+    def _say(self, task: PlanTask, key: str, said: str | None) -> None:
+        if said is not None:
+            self.problems.append(Problem(self._where(task, key), said))
+
+    def _where(self, task: PlanTask, key: str) -> Where:
+        spec = self.job.tasks[task.name]
+        if key == "python" and key not in {*spec.model_fields_set, *self.job.defaults.model_fields_set}:
+            return ("python",)
+        return default_where(spec, self.job.defaults, task.name, key)
+
+    def _once(
+        self, key: tuple[Any, ...], look: Callable[[PlanTask], str | None], task: PlanTask
+    ) -> str | None:
+        if key not in self._said:
+            self._said[key] = look(task)
+        return self._said[key]
+
+    def _function(self, task: PlanTask) -> str | None:
+        # what does not fit depends on the number of arguments and their names only
+        args = task.args if isinstance(task.args, list | tuple) else None
+        kwargs = task.kwargs if isinstance(task.kwargs, dict) else None
+        key = (
+            "function", task.function,
+            None if args is None else len(args), None if kwargs is None else tuple(kwargs),
+        )  # fmt: skip
+        return self._once(
+            key,
+            lambda t: modules.check_function(t.function or "", self.root, args, kwargs),
+            task,
+        )
+
+    def _program(self, task: PlanTask) -> str | None:
+        path = Path(self.root, task.program or "")
+        if path.is_file():
+            return None
+        if path.is_dir():
+            return f"{quote(task.program)} is a directory, expected a Python file"
+        near = ""
+        if path.parent.is_dir():
+            names = [str(other.relative_to(self.root) if other.is_relative_to(self.root) else other)
+                     for other in path.parent.iterdir() if other.is_file()]  # fmt: skip
+            near = did_you_mean(task.program or "", names)
+        return f"no such program: {quote(task.program)} in {self.root}{near}"
+
+    def _module(self, task: PlanTask) -> str | None:
+        try:
+            modules.find(task.module or "", self.root)
+        except modules.NotThere as error:
+            return str(error)
+        return None
+
+    def _folder(self, task: PlanTask) -> str | None:
+        path = Path(self.root, task.cwd)
+        if path.is_dir():
+            return None
+        return f"no such directory: {quote(task.cwd)} in {self.root}"
+
+    def _own_folder(self, _task: PlanTask) -> str | None:
+        if threads_have_folders():
+            return None
+        return "this system gives a thread no directory of its own; use mode `process`"
+
+    def _python(self, task: PlanTask) -> None:
+        named = task.python
+        key = ("python", named)
+        if key not in self._said:
+            self._said[key] = None if resolve_python(named, self.root) else (
+                f"no Python at {quote(named)}: expected an executable file or a venv folder"
+            )  # fmt: skip
+        said = self._said[key]
+        self._say(task, "python", said)
+        if said is None:
+            task.python = resolve_python(named, self.root)
+
+    def deep(self) -> tuple[list[Problem], list[Problem]]:
+        """Import the functions in a child process and look at them; look for the programs.
+
+        Returns errors and warnings. For ``orch check``: it runs the top level of users' modules.
+        """
+        self.problems = []
+        tasks = [t for t in self.plan.tasks.values() if t.function is not None and t.skip is None]
+        calls: dict[tuple[Any, ...], list[PlanTask]] = {}
+        for task in tasks:
+            args = len(task.args) if isinstance(task.args, list | tuple) else None
+            kwargs = tuple(task.kwargs) if isinstance(task.kwargs, dict) else None
+            calls.setdefault((task.function, args, kwargs), []).append(task)
+        for key, said in zip(calls, _probe(list(calls), self.root), strict=False):
+            for task in calls[key]:
+                self._say(task, "function", said)
+        return self.problems, self._warnings()
+
+    def _warnings(self) -> list[Problem]:
+        found = []
+        for task in self.plan.tasks.values():
+            command = task.command
+            if isinstance(command, list) and isinstance(command[0], str):
+                folder = task.cwd if isinstance(task.cwd, str) else ""
+                name = command[0]
+                path = os.path.join(self.root, folder, name) if "/" in name else name
+                if shutil.which(path) is None:
+                    message = f"{quote(name)} is not found here"
+                    where = (*self._where(task, "command"), 0)
+                    found.append(Problem(where, message, level="warning"))
+            if task.mode == "thread" and task.timeout_s is not None:
+                message = "a thread cannot be killed: after its timeout it is asked, then given up"
+                hint = "look at `task.cancelled` in the function, or use mode `process`"
+                where = self._where(task, "timeout")
+                found.append(Problem(where, message, hint, level="warning"))
+        return found
+
+
+def resolve_python(named: str, root: str) -> str | None:
+    """Return the interpreter that *named* means: a file, a venv folder, or a name on PATH."""
+    path = os.path.join(root, os.path.expanduser(named))
+    if os.path.isdir(path):
+        path = os.path.join(path, "bin", "python")
+    if os.path.isfile(path) and os.access(path, os.X_OK):
+        return path
+    return shutil.which(named) if "/" not in named else None
+
+
+def _probe(calls: list[tuple[Any, ...]], root: str) -> list[str | None]:
+    if not calls:
+        return []
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", probe.__file__],
+            input=json.dumps([root, calls]),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=root,
+            timeout=PROBE_TIMEOUT_S,
+            start_new_session=True,
+        )
+        answers: list[str | None] = json.loads(done.stdout.rpartition("\n")[2])
+    except subprocess.TimeoutExpired:
+        return [f"importing it takes more than {PROBE_TIMEOUT_S:.0f} s"] * len(calls)
+    except ValueError:
+        return ["importing it ended Python"] * len(calls)
+    return answers
+
+

@@ -1,0 +1,177 @@
+"""``orch plan FILE``: what would run, in what order."""
+
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli import options
+from orchestrator.cli.console import emit, emit_json
+from orchestrator.errors import UsageError
+from orchestrator.loading import load
+from orchestrator.plan import graph, templates
+from orchestrator.plan.model import Plan, PlanTask
+from orchestrator.spec.durations import show
+from orchestrator.spec.words import printable
+
+
+def plan(
+    file: options.File,
+    params: options.Params = None,
+    only: options.Only = None,
+    skip: options.Skip = None,
+    as_json: options.AsJson = False,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid graph.")] = False,
+    dot: Annotated[bool, typer.Option("--dot", help="As a Graphviz graph.")] = False,
+) -> None:
+    """Show the expanded plan of FILE: its tasks in an order in which they could start."""
+    if as_json + mermaid + dot > 1:
+        raise UsageError("--json, --mermaid and --dot exclude each other")
+    loaded = load(
+        file, options.choices(params, only, skip), data=options.job_bytes(file), lenient=True
+    )
+    found = loaded.plan
+    if as_json:
+        emit_json(document(found))
+    elif mermaid:
+        emit(_mermaid(found))
+    elif dot:
+        emit(_dot(found))
+    else:
+        emit(_text(found))
+
+
+def _order(found: Plan) -> list[PlanTask]:
+    order, _ = graph.levels({name: task.needs for name, task in found.tasks.items()})
+    return [found.tasks[name] for name in order]
+
+
+def what(task: PlanTask) -> str:
+    """Return what a task runs, in a few words."""
+    if task.function is not None:
+        return task.function
+    if task.program is not None:
+        return task.program
+    if task.module is not None:
+        return f"python -m {task.module}"
+    if task.shell:
+        return f"sh: {str(task.command).strip().partition(chr(10))[0]}"
+    return " ".join(_shown(part) for part in task.command or ())
+
+
+def _shown(value: Any) -> str:
+    return value.text if isinstance(value, templates.Template) else str(value)
+
+
+def _instances(task: PlanTask) -> str:
+    if not task.many:
+        return ""
+    return " x ?" if task.items is None else f" x {len(task.items)}"
+
+
+def _conditions(task: PlanTask) -> list[str]:
+    parts = []
+    if task.run_when != "succeeded":
+        parts.append(f"run_when: {task.run_when}")
+    if task.when is not None:
+        parts.append(f"when: {_shown(task.when)}")
+    if task.retry.attempts > 1:
+        parts.append(f"{task.retry.attempts} tries")
+    if task.timeout_s is not None:
+        parts.append(f"timeout {show(task.timeout_s)}")
+    if task.allow_failure:
+        parts.append("may fail")
+    if task.skip is not None:
+        parts.append(task.skip)
+    return parts
+
+
+def _text(found: Plan) -> str:
+    lines = [f"{found.name}: {len(found.tasks)} tasks, at most {found.threads} threads and "
+             f"{found.processes} processes at once\n", f"root: {found.root}\n\n"]  # fmt: skip
+    order = _order(found)
+    width = max(len(task.name) + len(_instances(task)) for task in order)
+    for task in order:
+        name = f"{task.name}{_instances(task)}"
+        needs = f"  <- {', '.join(task.needs)}" if task.needs else ""
+        extra = "".join(f"  [{part}]" for part in _conditions(task))
+        text = printable(f"{what(task)}{needs}{extra}")
+        lines.append(f"  {name:<{width}}  {task.mode:<10}  {text}\n")
+    return "".join(lines)
+
+
+def document(found: Plan) -> dict[str, Any]:
+    """Return the plan as JSON data; templates that are not filled in yet stand as text."""
+    return {
+        "job": found.name,
+        "file": found.file,
+        "root": found.root,
+        "params": found.params,
+        "limits": {"threads": found.threads, "processes": found.processes},
+        "timeout_s": found.timeout_s,
+        "order": [task.name for task in _order(found)],
+        "tasks": {name: _task_document(task) for name, task in found.tasks.items()},
+    }
+
+
+def _task_document(task: PlanTask) -> dict[str, Any]:
+    targets = {
+        key: _unfilled(getattr(task, key))
+        for key in ("function", "program", "module", "command")
+        if getattr(task, key) is not None
+    }
+    return {
+        "mode": task.mode,
+        **targets,
+        "args": _unfilled(list(task.args) if isinstance(task.args, tuple) else task.args),
+        "kwargs": _unfilled(task.kwargs),
+        "needs": list(task.needs),
+        "run_when": task.run_when,
+        "when": _unfilled(task.when),
+        "instances": None if task.items is None else len(task.items),
+        "many": task.many,
+        "attempts": task.retry.attempts,
+        "timeout_s": task.timeout_s,
+        "grace_s": task.grace_s,
+        "priority": task.priority,
+        "allow_failure": task.allow_failure,
+        "skip": task.skip,
+    }
+
+
+def _unfilled(value: Any) -> Any:
+    if isinstance(value, templates.Template):
+        return value.text
+    if isinstance(value, list):
+        return [_unfilled(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _unfilled(item) for key, item in value.items()}
+    return value
+
+
+_SHAPES = {"thread": ("([", "])"), "process": ("[", "]"), "subprocess": ("[[", "]]")}
+
+
+def _mermaid(found: Plan) -> str:
+    lines = ["graph TD\n"]
+    # a name may be a word of Mermaid (`end`), so nodes are numbered
+    ids = {name: f"t{index}" for index, name in enumerate(found.tasks)}
+    for task in found.tasks.values():
+        left, right = _SHAPES[task.mode]
+        label = f"{task.name}{_instances(task)}<br>{task.mode}"
+        lines.append(f'  {ids[task.name]}{left}"{label}"{right}\n')
+    for task in found.tasks.values():
+        arrow = "-->" if task.run_when == "succeeded" else f"-- {task.run_when} -->"
+        lines += [f"  {ids[need]} {arrow} {ids[task.name]}\n" for need in task.needs]
+    return "".join(lines)
+
+
+def _dot(found: Plan) -> str:
+    shapes = {"thread": "ellipse", "process": "box", "subprocess": "component"}
+    lines = [f'digraph "{found.name}" {{\n']
+    for task in found.tasks.values():
+        label = f"{task.name}{_instances(task)}\\n{task.mode}"
+        lines.append(f'  "{task.name}" [shape={shapes[task.mode]}, label="{label}"];\n')
+    for task in found.tasks.values():
+        style = "" if task.run_when == "succeeded" else f' [label="{task.run_when}"]'
+        lines += [f'  "{need}" -> "{task.name}"{style};\n' for need in task.needs]
+    return "".join([*lines, "}\n"])

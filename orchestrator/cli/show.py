@@ -1,0 +1,55 @@
+"""``orch show [RUN]``: how a run went, or goes."""
+
+from typing import Any
+
+from orchestrator.cli import options
+from orchestrator.cli.console import emit, emit_json, table
+from orchestrator.plan.templates import as_text
+from orchestrator.report.document import View
+from orchestrator.spec.durations import show as show_duration
+from orchestrator.spec.words import printable
+
+_MAX_OUTPUT = 60
+
+
+def show(
+    run: options.RunName = None, as_json: options.AsJson = False, state_dir: options.StateDir = None
+) -> None:
+    """Show how RUN went: each task's state, attempts, duration and output."""
+    document = View.of(options.run_folder(run, state_dir)).document()
+    if as_json:
+        emit_json(document)
+        return
+    took = document["duration_s"]
+    parts = [f"{document['job']} {document['run']}: {document['state']}"]
+    if took is not None:
+        parts.append(f" in {show_duration(took)}, exit code {document['exit_code']}")
+    rows = [["TASK", "MODE", "STATE", "TRIES", "TOOK", ""]]
+    for name, task in document["tasks"].items():
+        rows.append(_row(name, task))
+        for each, one in task.get("instances", {}).items():
+            if one["state"] != task["state"] or one["error"]:
+                rows.append(_row(f"  {each}", one))
+    emit("".join(parts) + "\n\n" + table(rows, right=frozenset({3, 4})))
+    failed = [name for name, task in document["tasks"].items() if task["error"]]
+    if failed:
+        short = document["run"].rpartition("-")[2]
+        emit(f"\nnext: orch logs {short} {failed[0]}\n")
+
+
+def _row(name: str, task: dict[str, Any]) -> list[str]:
+    took, error = task["duration_s"], task["error"]
+    said = ""
+    if error is not None:
+        said = f"{error['type']}: {error['message']}".partition("\n")[0]
+    elif task["outcome"] == "lost":
+        said = "lost: orch ended before it did"
+    elif task["output"] is not None and "instances" not in task:
+        said = f"-> {as_text(task['output'])}"
+    elif "instances" in task:
+        said = f"{len(task['instances'])} instances"
+    said = printable(said)
+    if len(said) > _MAX_OUTPUT:
+        said = said[: _MAX_OUTPUT - 1] + "…"
+    duration = "" if took is None else show_duration(took)
+    return [name, task["mode"], task["state"], str(task["attempts"]), duration, said]

@@ -1,0 +1,42 @@
+"""``orch stop RUN``: end a run from another shell."""
+
+import os
+import signal
+import time
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli import options
+from orchestrator.cli.console import say
+from orchestrator.errors import UsageError
+from orchestrator.journal import headline
+from orchestrator.places import is_live
+
+_POLL_S = 0.05
+
+
+def stop(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id, its last part, or `last`.")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Kill what runs, without waiting for its grace.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Return only when the run has ended.")] = True,
+    state_dir: options.StateDir = None,
+) -> None:
+    """Ask RUN to end: TERM to what runs, KILL after its grace."""
+    folder = options.run_folder(run, state_dir)
+    if not is_live(folder):
+        raise UsageError(f"run {folder.name} is not under way")
+    meta, _ = headline(folder)
+    for _ in range(2 if force else 1):
+        try:
+            os.kill(int(meta["pid"]), signal.SIGTERM)
+        except ProcessLookupError:
+            break
+    if wait:
+        while is_live(folder):
+            time.sleep(_POLL_S)
+        say(f"orch: run {folder.name} has ended")

@@ -1,0 +1,266 @@
+"""The loop: the one place that sees both the scheduler and the world.
+
+One inbox, one consumer: no lock is needed in the scheduler, the journal or the display. In each
+turn everything in the inbox is folded, what follows is decided, both are recorded in one
+transaction, and only then is anything done. The scheduler is memory only, so nothing has happened
+before the record is made; if the record fails, nothing is acted on.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from orchestrator import jsonio
+from orchestrator.clock import Clock
+from orchestrator.errors import JournalError, TemplateError
+from orchestrator.events import (
+    KINDS,
+    Asked,
+    Decided,
+    Ended,
+    Event,
+    Expanded,
+    Failure,
+    Finished,
+    Fired,
+    Noted,
+    Recorded,
+    Started,
+)
+from orchestrator.journal import Journal
+from orchestrator.plan import templates
+from orchestrator.plan.fill import items as items_of
+from orchestrator.plan.model import Plan, PlanTask
+from orchestrator.plan.prepare import Preparer, condition
+from orchestrator.runners import Runner
+from orchestrator.scheduler import Arm, Resolve, Scheduler, Stop
+
+Inbox = SimpleQueue[Event]
+
+
+class Observer(Protocol):
+    """Someone who is told what happened, after it was recorded."""
+
+    tick_s: float | None
+
+    def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
+        """Take note of the *events* of one turn."""
+
+    def tick(self) -> None:
+        """Be called about every ``tick_s`` seconds while nothing happens."""
+
+
+class Engine:
+    """Runs one plan to its end."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a run, each with its seam
+        self,
+        plan: Plan,
+        *,
+        scheduler: Scheduler,
+        journal: Journal,
+        runners: Mapping[str, Runner],
+        preparer: Preparer,
+        clock: Clock,
+        inbox: Inbox,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.plan, self.scheduler, self.journal = plan, scheduler, journal
+        self.runners, self.preparer, self.clock, self.inbox = runners, preparer, clock, inbox
+        self.observers = observers
+        self._timers: list[tuple[float, int, tuple[Any, ...]]] = []
+        self._armed = 0
+        self._needed = _outputs_needed(plan)
+        self._outputs: dict[str, dict[str, Any]] = {}
+        self._constant = {name: _is_constant(task) for name, task in plan.tasks.items()}
+        ticks = [observer.tick_s for observer in observers if observer.tick_s is not None]
+        self._tick_s = min(ticks, default=None)
+        self._next_tick = clock.now()
+
+    def run(self) -> Finished:
+        """Run until every task has ended, and return how.
+
+        Raises ``JournalError`` where the record could not be kept; everything was stopped then.
+        """
+        try:
+            finished = self._turn([])
+            while finished is None:
+                finished = self._turn(self._events())
+        except JournalError:
+            self._abort()
+            raise
+        return finished
+
+    def _abort(self) -> None:
+        """End what runs without a record of it: TERM, grace, KILL."""
+        scheduler = self.scheduler
+        for force in (False, True):
+            for node in scheduler.running.values():
+                runner = self.runners[node.spec.mode]
+                runner.stop(node.name, node.attempt, force=force)
+            due = self.clock.now() + self.plan.grace_s
+            while scheduler.running and (left_s := due - self.clock.now()) > 0:
+                try:
+                    scheduler.apply(self.inbox.get(timeout=left_s))
+                except Empty:
+                    break
+
+    def _events(self) -> list[Event]:
+        """Wait for something to happen, and return all that has."""
+        events: list[Event] = []
+        try:
+            events.append(self.inbox.get(timeout=self._patience_s()))
+            while True:
+                events.append(self.inbox.get_nowait())
+        except Empty:
+            pass
+        if self._timers:
+            now = self.clock.now()
+            while self._timers and self._timers[0][0] <= now:
+                events.append(Fired(heappop(self._timers)[2], now))
+        return events
+
+    def _patience_s(self) -> float | None:
+        now = self.clock.now()
+        due = self._timers[0][0] if self._timers else None
+        if self._tick_s is not None:
+            due = self._next_tick if due is None else min(due, self._next_tick)
+        return None if due is None else max(0.0, due - now)
+
+    def _turn(self, events: Sequence[Event]) -> Finished | None:
+        """Fold, decide, record, tell, act."""
+        scheduler = self.scheduler
+        told: list[Any] = []
+        for event in events:
+            if event.__class__ is Noted or event.__class__ is Asked:
+                told.append(event)
+                continue
+            counted = scheduler.apply(event)
+            if counted is not None and counted.__class__ in KINDS:
+                told.append(counted)
+                if counted.__class__ is Ended and counted.outcome == "ok":  # type: ignore[union-attr]
+                    self._keep_output(counted)  # type: ignore[arg-type]
+                elif counted.__class__ is Expanded:
+                    self._keep_items(counted)  # type: ignore[arg-type]
+        actions = scheduler.decide(self.clock.now())
+        told += [action for action in actions if action.__class__ in KINDS]
+        recorded = [event for event in told if event.__class__ in KINDS]
+        if recorded:
+            self.journal.append(recorded)
+        self._tell(told)
+        finished = None
+        for action in actions:
+            if action.__class__ is Started:
+                self._launch(action.task, action.attempt)  # type: ignore[union-attr]
+            elif action.__class__ is Finished:
+                finished = action
+            elif action.__class__ not in KINDS:
+                self._act(action)
+        return finished  # type: ignore[return-value]
+
+    def _tell(self, told: list[Any]) -> None:
+        if told:
+            for observer in self.observers:
+                observer.told(told)
+        if self._tick_s is not None and self.clock.now() >= self._next_tick:
+            self._next_tick = self.clock.now() + self._tick_s
+            for observer in self.observers:
+                observer.tick()
+
+    def _act(self, action: Any) -> None:
+        match action:
+            case Stop(name, attempt, force):
+                runner = self.runners[self.scheduler.nodes[name].spec.mode]
+                runner.stop(name, attempt, force=force)
+            case Arm(timer, delay_s):
+                self._armed += 1
+                heappush(self._timers, (self.clock.now() + delay_s, self._armed, timer))
+            case Resolve(name):
+                self.inbox.put(self._resolve(name))
+
+    def _launch(self, name: str, number: int) -> None:
+        node = self.scheduler.nodes[name]
+        spec = node.spec
+        index = node.order if node.group is not None else None
+        try:
+            scope = None if self._constant[spec.name] else self._scope(spec, index)
+            attempt = self.preparer.attempt(spec, name, number, scope)
+        except TemplateError as error:
+            failure = Failure("TemplateError", str(error))
+            now = self.clock.now()
+            ended = Ended(name, number, "launch_failed", now, error=failure, final=True)
+            self.inbox.put(ended)
+            return
+        self.runners[spec.mode].start(attempt)
+
+    def _scope(self, spec: PlanTask, index: int | None) -> Mapping[str, Any]:
+        return self.preparer.scope(spec, index, self._outputs)
+
+    # Outputs, conditions, items: what templates need while the run goes on
+
+    def _keep_output(self, event: Ended) -> None:
+        """Keep an output that some template will look up."""
+        name, _, index = event.task.partition(".")
+        if name not in self._needed:
+            return
+        value = jsonio.loads(event.output or "null")
+        if not index:
+            self._outputs[name] = {"output": value}
+            return
+        self._outputs[name]["output"][int(index)] = value
+
+    def _make_room(self, name: str, count: int) -> None:
+        if name in self._needed:
+            self._outputs[name] = {"output": [None] * count}
+
+    def _keep_items(self, event: Expanded) -> None:
+        self.plan.tasks[event.task].items = json.loads(event.items)
+        self._make_room(event.task, event.count)
+
+    def _resolve(self, name: str) -> Event:
+        """Look at the condition, or the items, of a task; both are quick and touch nothing."""
+        node = self.scheduler.nodes[name]
+        spec = node.spec
+        index = node.order if node.group is not None else None
+        now = self.clock.now()
+        try:
+            scope = self._scope(spec, index)
+            if spec.many and node.group is None:
+                found = items_of(templates.fill(spec.foreach, scope))
+                return Expanded(name, jsonio.dumps(found), len(found), now)
+            return Decided(name, condition(spec.when, scope), now)
+        except (TemplateError, jsonio.OutputError) as error:
+            failure = Failure("TemplateError", str(error))
+        except ValueError as error:
+            failure = Failure("TemplateError", f"`foreach`: {error}")
+        return Ended(name, 0, "launch_failed", now, error=failure, final=True)
+
+    def prepare(self) -> None:
+        """Make room for the outputs of tasks and instances that are known; others are null."""
+        for name in self._needed:
+            task = self.plan.tasks[name]
+            if task.items is not None:
+                self._make_room(name, len(task.items))
+            else:
+                self._outputs[name] = {"output": [] if task.many else None}
+
+
+def _outputs_needed(plan: Plan) -> set[str]:
+    return {
+        name for task in plan.tasks.values() for value in _late_values(task)
+        for _, template in templates.templates(value) for name in template.outputs
+    }  # fmt: skip
+
+
+def _late_values(task: PlanTask) -> tuple[Any, ...]:
+    return (
+        task.command, task.args, task.kwargs, task.env, task.cwd, task.when, task.foreach,
+        task.items,
+    )  # fmt: skip
+
+
+def _is_constant(task: PlanTask) -> bool:
+    """Tell whether nothing is left to fill in when an attempt starts."""
+    return not any(True for value in _late_values(task) for _ in templates.templates(value))

@@ -1,0 +1,111 @@
+"""Calling a function that a job file names: the same on a thread and in a process of its own."""
+
+import sys
+import types
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from orchestrator import jsonio
+from orchestrator.events import Failure, Outcome
+
+MAX_TEXT_BYTES = 64 * 1024
+_OURS = __name__
+_found: dict[str, Callable[..., Any]] = {}
+
+Result = tuple[Outcome, str | None, Failure | None]
+
+
+def place_root(root: str) -> None:
+    """Put *root* into ``sys.path``, after the standard library and before site-packages."""
+    if root in sys.path:
+        return
+    index = len(sys.path)
+    for position, folder in enumerate(sys.path):
+        if "site-packages" in folder or "dist-packages" in folder:
+            index = position
+            break
+    sys.path.insert(index, root)
+
+
+def resolve(reference: str) -> Callable[..., Any]:
+    """Import and return what ``pkg.mod:name`` or ``pkg.mod:obj.method`` names."""
+    function = _found.get(reference)
+    if function is None:
+        module, _, path = reference.partition(":")
+        target: Any = import_module(module)
+        for name in path.split("."):
+            target = getattr(target, name)
+        if not callable(target):
+            raise TypeError(f"{reference} is a {type(target).__name__}, not a function")
+        function = _found[reference] = target
+    return function
+
+
+def call(reference: str, args: list[Any], kwargs: dict[str, Any]) -> Result:
+    """Call the function and return how it went: outcome, output as JSON text, failure.
+
+    Catches everything, ``SystemExit`` and ``KeyboardInterrupt`` too: in a bare thread they would
+    vanish.
+    """
+    try:
+        function = resolve(reference)
+    except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
+        return "launch_failed", None, failure_of(error)
+    try:
+        result = function(*args, **kwargs)
+        if result is None:
+            return "ok", "null", None
+        return "ok", jsonio.dumps(_completed(result)), None
+    except jsonio.OutputError as error:
+        return "failed", None, Failure("OutputError", str(error))
+    except BaseException as error:  # noqa: BLE001
+        return "failed", None, failure_of(error)
+
+
+def _completed(result: Any) -> Any:
+    """Run a coroutine to its end; refuse a generator, which would never be run."""
+    if isinstance(result, types.CoroutineType):
+        import asyncio  # noqa: PLC0415 - only for who needs it
+
+        return asyncio.run(result)
+    if isinstance(result, types.GeneratorType | types.AsyncGeneratorType):
+        raise jsonio.OutputError("the function is a generator, and the task does not publish")
+    return result
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Describe *error*: class name, text, and traceback without the frames of orch."""
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ != "builtins":
+        name = f"{kind.__module__}.{name}"
+    try:
+        message = str(error)
+    except BaseException:  # noqa: BLE001 - odd exceptions are reported, too
+        message = "<unprintable>"
+    return Failure(name, cut(message), cut(_traceback(error)))
+
+
+def _traceback(error: BaseException) -> str:
+    import traceback  # noqa: PLC0415 - only a failure pays for it
+
+    frames = error.__traceback__
+    while frames is not None and _is_ours(frames):
+        frames = frames.tb_next
+    try:
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except BaseException:  # noqa: BLE001 - its str, its repr or its cause may raise
+        return "".join(traceback.format_tb(frames)) + type(error).__qualname__ + "\n"
+
+
+def _is_ours(frames: types.TracebackType) -> bool:
+    name = frames.tb_frame.f_globals.get("__name__", "")
+    return name == _OURS or str(name).startswith("importlib")
+
+
+def cut(text: str) -> str:
+    """Return *text*, at most 64 KiB of it, saying so where that is not all."""
+    if len(text) <= MAX_TEXT_BYTES:
+        return text
+    return f"{text[:MAX_TEXT_BYTES]}… (cut at 64 KiB of {len(text)} characters)"

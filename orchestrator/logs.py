@@ -1,0 +1,170 @@
+"""The log: structlog, one line an event, for people on a terminal or for programs.
+
+Lines are collected during a turn of the loop and written at once. A sink that breaks (``orch run …
+| head``, a full disk) is dropped and said so once on another; tasks never notice.
+"""
+
+import os
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import structlog
+
+from orchestrator.spec.durations import show
+from orchestrator.spec.words import printable
+
+Format = Literal["console", "keyvalue", "json"]
+Fields = MutableMapping[str, Any]
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_ORDER = ("timestamp", "level", "event", "run", "task", "attempt", "mode", "outcome", "duration_s")
+_RESET, _DIM = "\x1b[0m", "\x1b[2m"
+_COLOURS = {"debug": _DIM, "info": "", "warning": "\x1b[33m", "error": "\x1b[31m"}
+_MARKS = {
+    "task succeeded": ("✓", "\x1b[32m"), "task failed": ("✗", "\x1b[31m"),
+    "task skipped": ("–", _DIM), "task cancelled": ("–", _DIM),
+    "task started": ("▸", "\x1b[36m"), "task retries": ("↻", "\x1b[33m"),
+}  # fmt: skip
+_HIDDEN = frozenset({"timestamp", "level", "event", "run", "task", "attempt", "mode", "outcome",
+                     "duration_s", "job"})  # fmt: skip
+
+
+class Sink:
+    """Somewhere that bytes go, until that breaks."""
+
+    def __init__(self, name: str, write: Callable[[bytes], None]) -> None:
+        self.name = name
+        self._write = write
+        self.broken: str | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write *data*; after an error nothing is written any more, and *broken* says why."""
+        if self.broken is None and data:
+            try:
+                self._write(data)
+            except OSError as error:
+                self.broken = (error.strerror or str(error)).lower()
+
+
+def descriptor_sink(name: str, descriptor: int) -> Sink:
+    """Return a sink that writes to an open *descriptor*."""
+
+    def write(data: bytes) -> None:
+        while data:
+            data = data[os.write(descriptor, data) :]
+
+    return Sink(name, write)
+
+
+class Log:
+    """Structured lines to one or more sinks, each in its own format."""
+
+    def __init__(self, run: str, level: str = "info") -> None:
+        self._outlets: list[tuple[Sink, Callable[[Fields], str], list[str]]] = []
+        self._level = LEVELS[level]
+        self._told_broken: set[str] = set()
+        self._logger = structlog.wrap_logger(
+            None,
+            processors=[_stamp, self._render],
+            wrapper_class=structlog.make_filtering_bound_logger(self._level),
+            context_class=dict,
+            run=run,
+        )
+
+    def add(self, sink: Sink, form: Format, *, colour: bool = False) -> None:
+        """Send every line to *sink* too, in format *form*."""
+        self._outlets.append((sink, renderer(form, colour=colour), []))
+
+    def log(self, level: str, event: str, **fields: Any) -> None:
+        """Log *event*; it is written by the next ``flush``."""
+        self._logger.log(LEVELS[level], event, **fields)
+
+    def enabled(self, level: str) -> bool:
+        """Tell whether lines of *level* are wanted."""
+        return LEVELS[level] >= self._level and bool(self._outlets)
+
+    def _render(self, _logger: Any, _method: str, fields: Fields) -> str:
+        for _, render, lines in self._outlets:
+            lines.append(render(dict(fields)))
+        raise structlog.DropEvent
+
+    def flush(self) -> None:
+        """Write what was logged since the last time."""
+        for sink, _, lines in self._outlets:
+            if lines:
+                lines.append("")
+                data = "\n".join(lines).encode("utf-8", "backslashreplace")
+                lines.clear()
+                sink.write(data)
+        broken = [s for s, _, _ in self._outlets if s.broken and s.name not in self._told_broken]
+        for sink in broken:
+            self._told_broken.add(sink.name)
+            self.log("warning", "log dropped", sink=sink.name, reason=sink.broken)
+        if broken:
+            self.flush()
+
+
+def _stamp(_logger: Any, method: str, fields: Fields) -> Fields:
+    now = datetime.now(UTC)
+    fields["timestamp"] = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    fields["level"] = method
+    return fields
+
+
+def renderer(form: Format, *, colour: bool = False) -> Callable[[Fields], str]:
+    """Return what turns the fields of a line into text."""
+    if form == "json":
+        to_json = structlog.processors.JSONRenderer(default=repr, ensure_ascii=False)
+        return lambda fields: str(to_json(None, "", _ordered(fields)))
+    if form == "keyvalue":
+        to_pairs = structlog.processors.LogfmtRenderer(bool_as_flag=False)
+        return lambda fields: str(to_pairs(None, "", _plain(_ordered(fields))))
+    return lambda fields: console_line(fields, colour=colour)
+
+
+def _ordered(fields: Fields) -> Fields:
+    result = {key: fields[key] for key in _ORDER if key in fields}
+    result.update(fields)
+    return result
+
+
+def _plain(fields: Fields) -> Fields:
+    """Return *fields* as logfmt takes them: keys without spaces, text without control characters."""
+    return {
+        "".join(c if c.isalnum() or c in "_-." else "_" for c in key): (
+            printable(value) if isinstance(value, str) else value
+        )
+        for key, value in fields.items()
+        if value is not None
+    }
+
+
+def console_line(fields: Fields, *, colour: bool) -> str:
+    """Return a line for people: time, mark, task, what happened, how long it took."""
+    event, level, task = fields["event"], fields["level"], fields.get("task")
+    time = datetime.fromisoformat(fields["timestamp"]).astimezone().strftime("%H:%M:%S")
+    mark, paint = _MARKS.get(event, ("·", _COLOURS.get(level, "")))
+    extra = _extra(fields)
+    if event in _MARKS and task is not None:
+        what = f"{task:<20}"
+        verb = event.removeprefix("task ")
+        if event == "task succeeded":
+            verb = ""
+        said = " ".join(part for part in (verb, extra) if part)
+    else:
+        what = f"{task:<20} {event}" if task is not None else str(event)
+        said = extra
+    took = f"{show(fields['duration_s']):>9}" if "duration_s" in fields else ""
+    what, said = printable(what), printable(said)
+    if not colour:
+        return f"{time} {mark} {what} {took}  {said}".rstrip()
+    return f"{_DIM}{time}{_RESET} {paint}{mark}{_RESET} {what} {took}  {paint}{said}{_RESET}"
+
+
+def _extra(fields: Fields) -> str:
+    parts = []
+    for key, value in fields.items():
+        if key in _HIDDEN or value is None:
+            continue
+        parts.append(str(value) if key in ("error", "reason") else f"{key}={value}")
+    return "  ".join(parts)

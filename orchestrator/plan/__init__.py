@@ -1,0 +1,1 @@
+"""From a job to a plan: templates, parameters, graph. Nothing here touches the world."""

@@ -1,0 +1,323 @@
+"""A job becomes a plan: defaults taken over, keys and modes paired, names looked up, graph checked.
+
+Every problem is collected; the plan that comes with problems is only good for finding more of them.
+"""
+
+import shlex
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from orchestrator.errors import Problem, TemplateError, Where
+from orchestrator.plan import graph, templates
+from orchestrator.plan.model import NO_RETRY, Plan, PlanTask, RetryPolicy
+from orchestrator.spec.models import MODE_KEYS, MODES, TARGETS, Job, Retry, Task, TaskKeys
+from orchestrator.spec.words import did_you_mean, listing, quote
+
+# Keys that may hold templates for the run, and those that must be known before it starts.
+LATE_KEYS = ("command", "args", "kwargs", "env", "cwd", "when", "foreach")
+EARLY_KEYS = ("python", "allow_failure", "priority", "retry", "timeout", "grace")
+_TARGET_KEYS = (*TARGETS, "shell", "args", "kwargs")
+
+
+def build(job: Job, root: str, name: str, broken: Collection[str] = ()) -> tuple[Plan, list[Problem]]:
+    """Return the plan of *job*, no template filled in, and what is wrong.
+
+    *broken* are names of tasks whose own keys are wrong: known, but not looked at further.
+    """
+    problems: list[Problem] = []
+    plan = Plan(name=job.name or name, root=root, tasks={}, description=job.description)
+    known = {*job.tasks, *broken}
+    names = _Names(job, known)
+    spellings: dict[str, str] = {}
+    for order, (task_name, task) in enumerate(job.tasks.items()):
+        twin = spellings.setdefault(task_name.casefold(), task_name)
+        if twin != task_name:
+            message = f"`{task_name}` and `{twin}` differ only in case, and so would their files"
+            problems.append(Problem(("tasks", task_name), message, at_key=True))
+        builder = _TaskBuilder(task_name, task, job, names)
+        plan.tasks[task_name] = builder.build(order)
+        problems += builder.problems
+    needs = {task_name: task.needs for task_name, task in plan.tasks.items()}
+    for cycle in graph.cycles(needs):
+        message = f"dependency cycle: {' -> '.join([*cycle, cycle[0]])}"
+        problems.append(Problem(("tasks", cycle[0], "needs"), message))
+    return plan, problems
+
+
+class _Names:
+    """What templates may name."""
+
+    def __init__(self, job: Job, tasks: Collection[str]) -> None:
+        self.params = job.params
+        self.tasks = tasks
+
+    def check(self, template: templates.Template, task: str, many: bool, key: str) -> str | None:
+        """Return what is wrong with the names in *template*, if anything is."""
+        for name in sorted(template.names):
+            said = self._check(name, task, many, key)
+            if said:
+                return said
+        return None
+
+    def _check(self, name: tuple[str, ...], task: str, many: bool, key: str) -> str | None:
+        match name:
+            case ("params", param, *_) if param not in self.params:
+                return f"unknown parameter {quote(param)}{did_you_mean(param, self.params)}"
+            case ("item", *_) if key == "foreach":
+                return "`item` is what `foreach` makes; it cannot be used in it"
+            case ("item", *_) if not many:
+                return "`item` needs `foreach` on this task"
+            case ("run", part, *_) if part not in ("id", "dir"):
+                return f"`run` has no {quote(part)}; it has `id` and `dir`"
+            case ("tasks",):
+                return "name the task, as in `tasks.NAME.output`"
+            case ("tasks", other, *_) if other not in self.tasks:
+                return f"unknown task {quote(other)}{did_you_mean(other, self.tasks)}"
+            case ("tasks", other, *_) if other == task:
+                return f"task `{task}` cannot use its own output"
+            case ("tasks", other, *rest) if not rest or rest[0] != "output":
+                what = quote(rest[0]) if rest else "nothing"
+                return f"found {what} after `tasks.{other}`, expected `output`"
+            case (root, *_) if root not in templates.ROOTS:
+                return f"undefined name {quote(root)}{did_you_mean(root, templates.ROOTS)}"
+        return None
+
+
+class _TaskBuilder:
+    """Makes the plan's task out of a task and the defaults."""
+
+    def __init__(self, name: str, task: Task, job: Job, names: _Names) -> None:
+        self.name, self.task, self.job, self.names = name, task, job, names
+        self.problems: list[Problem] = []
+        self.own = task.model_fields_set
+        self.default_keys = set(job.defaults.model_fields_set)
+        if not self.own.isdisjoint(TARGETS):
+            self.default_keys.difference_update(_TARGET_KEYS)
+        self.keys: dict[str, Any] = {key: getattr(job.defaults, key) for key in self.default_keys}
+        self.keys.update((key, getattr(task, key)) for key in self.own)
+
+    def build(self, order: int) -> PlanTask:
+        keys = self.keys
+        mode = keys.get("mode")
+        if mode is None:
+            message = f"no `mode`; expected {listing(MODES)}, here or in `defaults`"
+            self._problem((), message, at_key=True)
+        else:
+            self._pair(mode)
+        implied = self._compile()
+        result = PlanTask(self.name, order, mode or "thread")
+        for key in ("function", "program", "module", "shell", "args", "kwargs", "cwd", "python",
+                    "output", "run_when", "when", "foreach", "allow_failure", "priority"):  # fmt: skip
+            if key in keys:
+                setattr(result, key, keys[key])
+        result.env = self._env()
+        result.command = keys.get("command")
+        result.ok_exit_codes = tuple(keys.get("ok_exit_codes", (0,)))
+        result.timeout_s = keys.get("timeout")
+        result.grace_s = keys["grace"] if keys.get("grace") is not None else self.job.grace
+        result.retry = retry_policy(keys.get("retry", 0))
+        if result.python is None:
+            result.python = _compiled(self.job.python)
+        result.needs = self._needs(implied)
+        return result
+
+    def _problem(
+        self, where: Where, message: str, *, at_key: bool = False, hint: str | None = None
+    ) -> None:
+        path: Where = ("tasks", self.name, *where)
+        if where and where[0] not in self.own and where[0] in self.default_keys:
+            path = ("defaults", *where)
+        self.problems.append(Problem(path, message, hint, at_key))
+
+    def _pair(self, mode: str) -> None:
+        """Check that the keys go with the mode, and that there is one thing to run."""
+        for key in [key for key in self.keys if key in MODE_KEYS and mode not in MODE_KEYS[key]]:
+            if key not in self.own and key != "env":
+                del self.keys[key]  # a default for the tasks of other modes
+                continue
+            if key == "env" and not self.keys["env"]:
+                continue
+            fits = listing(MODE_KEYS[key])
+            message = f"`{key}` goes with mode {fits}, not with `{mode}`"
+            hint = None
+            if key == "env":
+                hint = "threads share one environment; set it in the job's `env`, or use `process`"
+            self._problem((key,), message, at_key=True, hint=hint)
+        targets = [key for key in TARGETS if self.keys.get(key) is not None]
+        fitting = [key for key in TARGETS if mode in MODE_KEYS[key]]
+        if not targets:
+            message = f"nothing to run; mode `{mode}` needs {listing(fitting)}"
+            self._problem((), message, at_key=True)
+        elif len(targets) > 1 and all(key in fitting for key in targets):
+            message = f"{listing(targets, 'and')} stand together; expected one of them"
+            self._problem((targets[1],), message, at_key=True)
+        if mode == "subprocess" and "command" in targets:
+            self._command(self.keys["command"], shell=bool(self.keys.get("shell")))
+        elif mode == "subprocess" and self.keys.get("shell"):
+            self._problem(("shell",), "`shell` goes with `command`", at_key=True)
+        if mode == "subprocess":
+            self._program_args()
+
+    def _command(self, command: Any, *, shell: bool) -> None:
+        if isinstance(command, list):
+            if shell:
+                message = "found a list, expected text: `shell: true` gives it to /bin/sh"
+                self._problem(("command",), message)
+            elif not command[0]:
+                self._problem(("command", 0), "found empty text, expected a program")
+            elif "{{" in command[0]:
+                self._problem(("command", 0), "templates are not filled in in `command[0]`")
+            return
+        if shell:
+            if "{{" in command:
+                hint = "pass it as an argument: `args: [\"{{ … }}\"]` is `$1`"
+                self._problem(("command",), "`shell: true` takes no templates", hint=hint)
+            return
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            words = command.split()
+        plain = not set(command) & set("|&;<>$`*?\n")
+        hint = "for pipes, `&&` and other things of a shell: add `shell: true`"
+        example = "[" + ", ".join(_flow(word) for word in words) + "]"
+        message = f"found text {quote(command)}, expected a list"
+        if plain:
+            message += f": write `{example}`"
+        else:
+            hint = "add `shell: true` to give it to /bin/sh, or write a list without a shell"
+        self._problem(("command",), message, hint=hint)
+
+    def _program_args(self) -> None:
+        args = self.keys.get("args", ())
+        for index, value in enumerate(args if isinstance(args, list) else ()):
+            if not isinstance(value, str):
+                shown = "null" if value is None else str(value)
+                kind = "a list or a mapping" if isinstance(value, list | dict) else quote(shown)
+                self._problem(
+                    ("args", index), f"found {kind}, expected text: a program's arguments are text; quote it"
+                )
+            elif "\0" in value:
+                self._problem(("args", index), f"{quote(value)} holds a NUL character")
+
+    def _env(self) -> dict[str, Any]:
+        if "env" in self.own and "env" in self.default_keys:
+            defaults = _compiled(self.job.defaults.env)
+            return {**defaults, **self.keys["env"]}
+        return dict(self.keys.get("env", {}))
+
+    def _compile(self) -> list[str]:
+        """Compile the templates in place; return the tasks whose output they use."""
+        implied: dict[str, None] = {}
+        many = self.keys.get("foreach") is not None
+        for key in (*LATE_KEYS, *EARLY_KEYS):
+            value = self.keys.get(key)
+            if value is None or value in ((), [], {}):
+                continue
+            if key == "retry" and isinstance(value, Retry):
+                value = {name: getattr(value, name) for name in value.model_fields_set}
+            if key == "command" and isinstance(value, str):
+                continue  # for the shell; templates are refused there
+            clean = True
+            for where, text in templates.texts(value):
+                said = self._template(text, key, many)
+                if said:
+                    clean = False
+                    self._problem((key, *where), said)
+                elif key in LATE_KEYS:
+                    implied.update(dict.fromkeys(sorted(templates.parse(text).outputs)))
+            if clean:
+                compiled = templates.compiled(value)
+                if compiled is not value:
+                    self.keys[key] = compiled
+        return list(implied)
+
+    def _template(self, text: str, key: str, many: bool) -> str | None:
+        try:
+            template = templates.parse(text)
+        except TemplateError as error:
+            return str(error)
+        said = self.names.check(template, self.name, many, key)
+        if said is None and key in EARLY_KEYS:
+            late = sorted(template.roots - {"params", "env", "sys"})
+            if late:
+                return f"`{late[0]}` is not known before the run, and `{key}` must be"
+        return said
+
+    def _needs(self, implied: list[str]) -> tuple[str, ...]:
+        needs: dict[str, None] = {}
+        for index, need in enumerate(self.task.needs):
+            if need == self.name:
+                self._problem(("needs", index), f"task `{self.name}` needs itself")
+            elif need not in self.names.tasks:
+                near = did_you_mean(need, self.names.tasks)
+                self._problem(("needs", index), f"unknown task {quote(need)}{near}")
+            elif need in needs:
+                self._problem(("needs", index), f"`{need}` stands twice")
+            else:
+                needs[need] = None
+        needs.update(dict.fromkeys(implied))
+        known = self.job.tasks
+        return tuple(need for need in needs if need in known)
+
+
+def _flow(word: str) -> str:
+    """Return *word* as it can stand in a flow list of YAML."""
+    bare = word.replace("-", "").replace(".", "").replace("/", "").replace("_", "")
+    plain = bare.isalnum() and not bare.isdigit() and word[0] not in "-."
+    return word if plain or (word.startswith("-") and bare.isalpha()) else f'"{word}"'
+
+
+def _compiled(value: Any) -> Any:
+    try:
+        return templates.compiled(value)
+    except TemplateError:
+        return value  # told where the value stands
+
+
+def retry_policy(value: int | Retry | Any) -> RetryPolicy:
+    """Return the policy that ``retry`` stands for; templates in it are filled in later."""
+    if isinstance(value, Retry):
+        fields = {
+            "attempts": value.attempts, "delay_s": value.delay, "backoff": value.backoff,
+            "max_delay_s": value.max_delay, "jitter": value.jitter,
+        }  # fmt: skip
+        if not any(isinstance(item, str) for item in fields.values()):
+            return RetryPolicy(**fields)  # type: ignore[arg-type]
+    elif isinstance(value, int):
+        return RetryPolicy(attempts=1 + value) if value else NO_RETRY
+    return value  # type: ignore[return-value] # compiled; ``fill`` makes a policy of it
+
+
+def default_where(task: Task, defaults: TaskKeys, name: str, key: str) -> Where:
+    """Return where *key* of task *name* stands: in the task, or in the defaults."""
+    if key not in task.model_fields_set and key in defaults.model_fields_set:
+        return ("defaults", key)
+    return ("tasks", name, key)
+
+
+def select(plan: Plan, only: Collection[str], skip: Collection[str]) -> Mapping[str, str]:
+    """Return the tasks that are left out, each with the reason.
+
+    Raises ``ValueError``, its text for the user, for a task that does not exist, or one that is
+    skipped while another uses its output.
+    """
+    for name in (*only, *skip):
+        if name not in plan.tasks:
+            raise ValueError(f"unknown task {quote(name)}{did_you_mean(name, plan.tasks)}")
+    needs = {name: task.needs for name, task in plan.tasks.items()}
+    wanted = graph.with_needs(only, needs) if only else set(plan.tasks)
+    out = {name: "not asked for (--only)" for name in plan.tasks if name not in wanted}
+    for name in skip:
+        out[name] = "left out (--skip)"
+    skipped = set(skip)
+    for name, task in plan.tasks.items():
+        if name in out:
+            continue
+        values = (task.command, task.args, task.kwargs, task.env, task.cwd, task.when, task.foreach)
+        for value in values:
+            for _, template in templates.templates(value):
+                if used := sorted(template.outputs & skipped):
+                    raise ValueError(
+                        f"task `{used[0]}` cannot be skipped: `{name}` uses its output"
+                    )
+    return out

@@ -1,0 +1,129 @@
+"""Filling in what is known before a run: ``params``, ``env``, ``sys``; the items of ``foreach``."""
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.errors import Problem, TemplateError
+from orchestrator.plan import templates
+from orchestrator.plan.build import EARLY_KEYS, LATE_KEYS, default_where, retry_policy
+from orchestrator.plan.model import Plan, PlanTask
+from orchestrator.spec.models import Job, Task
+from orchestrator.spec.words import found
+
+KNOWN = frozenset({"params", "env", "sys"})
+MAX_INSTANCES = 1_000_000
+_FIELD_OF = {"timeout": "timeout_s", "grace": "grace_s"}
+
+
+def fill(plan: Plan, job: Job, names: Mapping[str, Any], missing: frozenset[str]) -> list[Problem]:
+    """Fill in *plan* from *names* in place and return what went wrong.
+
+    *missing* are required parameters without a value: ``orch check`` looks at a file without them,
+    so templates that use one are left as they are.
+    """
+    problems: list[Problem] = []
+    for name, task in plan.tasks.items():
+        _TaskFiller(name, task, job, names, missing, problems).fill()
+    return problems
+
+
+class _TaskFiller:
+    def __init__(  # noqa: PLR0913 - what one pass over a task needs
+        self,
+        name: str,
+        task: PlanTask,
+        job: Job,
+        names: Mapping[str, Any],
+        missing: frozenset[str],
+        problems: list[Problem],
+    ) -> None:
+        self.name, self.task, self.job = name, task, job
+        self.names, self.missing, self.problems = names, missing, problems
+
+    def fill(self) -> None:
+        task = self.task
+        for key in LATE_KEYS:
+            value = getattr(task, key)
+            if value:
+                setattr(task, key, self._known(key, value))
+        for key in EARLY_KEYS:
+            field = _FIELD_OF.get(key, key)
+            value = getattr(task, field)
+            if any(True for _ in templates.templates(value)):
+                setattr(task, field, self._early(key, value))
+        if task.foreach is not None:
+            self._foreach()
+
+    def _problem(self, key: str, message: str) -> None:
+        task = self.job.tasks[self.name]
+        where = default_where(task, self.job.defaults, self.name, key)
+        self.problems.append(Problem(where, message))
+
+    def _known(self, key: str, value: Any) -> Any:
+        """Fill in each template of *value* that can be, and note each that fails."""
+        if isinstance(value, templates.Template):
+            if not value.roots <= KNOWN or self._lacks(value):
+                return value
+            try:
+                return value.render(self.names)
+            except TemplateError as error:
+                self._problem(key, str(error))
+                return value
+        if isinstance(value, list):
+            return [self._known(key, item) for item in value]
+        if isinstance(value, dict):
+            return {name: self._known(key, item) for name, item in value.items()}
+        return value
+
+    def _lacks(self, template: templates.Template) -> bool:
+        return any(n[0] == "params" and (len(n) == 1 or n[1] in self.missing) for n in template.names) and bool(self.missing)
+
+    def _early(self, key: str, value: Any) -> Any:
+        """Fill in *value* and check it as if it had stood in the file."""
+        filled = self._known(key, value)
+        field = _FIELD_OF.get(key, key)
+        default = getattr(PlanTask("", 0, "thread"), field)
+        if any(True for _ in templates.templates(filled)):
+            return default  # a parameter is missing, or its problem is noted already
+        try:
+            checked = getattr(Task.model_validate({key: filled}), key)
+        except ValidationError as error:
+            self._problem(key, error.errors()[0]["msg"])
+            return default
+        return retry_policy(checked) if key == "retry" else checked
+
+    def _foreach(self) -> None:
+        if any(True for _ in templates.templates(self.task.foreach)):
+            return  # over an output: known when that task has ended
+        try:
+            self.task.items = items(self.task.foreach)
+        except ValueError as error:
+            self._problem("foreach", str(error))
+            self.task.items = []
+
+
+def items(value: Any) -> list[Any]:
+    """Return the items of a filled-in ``foreach``: a list's own, or the product of a mapping's.
+
+    Raises ``ValueError``, its text for the user, where there is nothing to go through.
+    """
+    if isinstance(value, list):
+        result = value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if not isinstance(each, list):
+                raise ValueError(f"`{key}` is {found(each)}, expected a list")
+        count = 1
+        for each in value.values():
+            count *= len(each)
+        if count > MAX_INSTANCES:
+            raise ValueError(f"{count} instances, expected at most {MAX_INSTANCES}")
+        result = [dict(zip(value, chosen, strict=True)) for chosen in product(*value.values())]
+    else:
+        raise ValueError(f"found {found(value)}, expected a list or a mapping of lists")
+    if len(result) > MAX_INSTANCES:
+        raise ValueError(f"{len(result)} instances, expected at most {MAX_INSTANCES}")
+    return result

@@ -1,0 +1,112 @@
+"""The plan: a job as it will be run, checked, each task with what it takes from ``defaults``."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from orchestrator.spec.models import Mode
+
+Pool = Literal["threads", "processes"]
+POOL_OF: dict[str, Pool] = {"thread": "threads", "process": "processes", "subprocess": "processes"}
+
+
+@dataclass(slots=True, frozen=True)
+class RetryPolicy:
+    """How often a task is tried and how long it waits in between, in seconds."""
+
+    attempts: int = 1
+    delay_s: float = 1.0
+    backoff: float = 2.0
+    max_delay_s: float = 60.0
+    jitter: bool = True
+
+    def delay_after(self, attempt: int, chance: float) -> float:
+        """Return the delay after *attempt* tries; *chance* is from 0 to 1.
+
+        Half of the delay is certain and half by chance, so that tasks that failed together do not
+        come back together ("equal jitter", AWS Architecture Blog, 2015).
+        """
+        exponent = min(attempt - 1, 1000)
+        try:
+            delay = min(self.delay_s * self.backoff**exponent, self.max_delay_s)
+        except OverflowError:
+            delay = self.max_delay_s
+        return delay * (0.5 + chance / 2) if self.jitter else delay
+
+
+NO_RETRY = RetryPolicy()
+
+
+@dataclass(slots=True)
+class PlanTask:
+    """A task of the plan.
+
+    ``args kwargs env cwd command when foreach`` are compiled: they hold ``Template`` objects
+    where the file has templates that are not filled in yet. *items* are those of a ``foreach``,
+    once they are known; *skip* is the reason why a task that the user left out will not run.
+    """
+
+    name: str
+    order: int
+    mode: Mode
+    function: str | None = None
+    program: str | None = None
+    module: str | None = None
+    command: Any = None
+    shell: bool = False
+    args: Any = ()
+    kwargs: Any = field(default_factory=dict)
+    env: dict[str, Any] = field(default_factory=dict)
+    cwd: Any = None
+    python: Any = None
+    output: Literal["stdout", "json"] | None = None
+    ok_exit_codes: tuple[int, ...] = (0,)
+    needs: tuple[str, ...] = ()
+    run_when: Literal["succeeded", "failed", "always"] = "succeeded"
+    when: Any = None
+    foreach: Any = None
+    items: list[Any] | None = None
+    allow_failure: bool = False
+    priority: int = 0
+    retry: RetryPolicy = NO_RETRY
+    timeout_s: float | None = None
+    grace_s: float = 10.0
+    skip: str | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether it has instances."""
+        return self.foreach is not None or self.items is not None
+
+
+@dataclass(slots=True)
+class Plan:
+    """A checked job. *root* is absolute; *params* have their values; limits are resolved."""
+
+    name: str
+    root: str
+    tasks: dict[str, PlanTask]
+    file: str | None = None
+    description: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, Any] = field(default_factory=dict)
+    env_file: str | None = None
+    threads: int = 8
+    processes: int = 1
+    timeout_s: float | None = None
+    grace_s: float = 10.0
+
+    def instances(self) -> Iterator[tuple[str, PlanTask]]:
+        """Yield every name that a file or an event may bear, as far as it is known."""
+        for name, task in self.tasks.items():
+            yield name, task
+            for index in range(len(task.items or ())):
+                yield f"{name}.{index}", task
+
+    def dependents(self) -> Mapping[str, list[str]]:
+        """Return for each task those that need it."""
+        result: dict[str, list[str]] = {name: [] for name in self.tasks}
+        for name, task in self.tasks.items():
+            for need in task.needs:
+                result[need].append(name)
+        return result

@@ -1,0 +1,198 @@
+"""Parameters: what a job can be told from outside, each with a type and limits."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
+from math import isfinite
+from typing import Any
+
+from orchestrator.errors import Problem, UsageError, Where
+from orchestrator.plan import templates
+from orchestrator.spec.models import Param, is_template
+from orchestrator.spec.words import did_you_mean, found, listing, quote
+
+MakeAbsolute = Callable[[str], str]
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_RANGED = ("int", "float", "date")
+
+
+def declared(params: Mapping[str, Param]) -> list[Problem]:
+    """Return what is wrong with the declarations themselves, defaults left to ``defaults``."""
+    problems: list[Problem] = []
+    for name, param in params.items():
+        where: Where = ("params", name)
+        for key in ("min", "max"):
+            bound = getattr(param, key)
+            if bound is not None and param.type not in _RANGED:
+                message = f"goes with {listing(_RANGED)}, not with type `{param.type}`"
+                problems.append(Problem((*where, key), message, at_key=True))
+            elif bound is not None and (said := _mistyped(param.type, bound)):
+                problems.append(Problem((*where, key), said))
+        if param.pattern is not None:
+            problems += _pattern(param, where)
+        if param.choices is not None:
+            problems += _choices(param, where)
+        elif param.type == "choice":
+            message = "type `choice` needs `choices: [...]`"
+            problems.append(Problem((*where, "type"), message))
+        if param.required and "default" in param.model_fields_set:
+            message = "a required parameter has no default; leave one of the two out"
+            problems.append(Problem((*where, "required"), message, at_key=True))
+    return problems
+
+
+def _pattern(param: Param, where: Where) -> list[Problem]:
+    if param.type not in ("str", "path"):
+        message = f"goes with `str` or `path`, not with type `{param.type}`"
+        return [Problem((*where, "pattern"), message, at_key=True)]
+    try:
+        re.compile(param.pattern or "")
+    except (re.error, RecursionError, OverflowError) as error:
+        return [Problem((*where, "pattern"), f"not a regular expression: {error}")]
+    return []
+
+
+def _choices(param: Param, where: Where) -> list[Problem]:
+    if not param.choices:
+        return [Problem((*where, "choices"), "the list is empty")]
+    if param.type == "choice":
+        return []
+    return [
+        Problem((*where, "choices", index), said)
+        for index, choice in enumerate(param.choices)
+        if (said := _mistyped(param.type, choice))
+    ]
+
+
+def _mistyped(kind: str, value: Any) -> str | None:
+    try:
+        _typed(kind, value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def defaults(
+    params: Mapping[str, Param], names: Mapping[str, Any], absolute: MakeAbsolute
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the defaults, filled in from *names* (``env``, ``sys``), and what is wrong in them."""
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, param in params.items():
+        if "default" not in param.model_fields_set:
+            continue
+        value = param.default
+        where = ("params", name, "default")
+        try:
+            if is_template(value):
+                value = templates.parse(value).render(names)
+            values[name] = value if value is None else checked(param, value, absolute)
+        except (ValueError, templates.TemplateError) as error:
+            problems.append(Problem(where, str(error)))
+    return values, problems
+
+
+def given(
+    params: Mapping[str, Param],
+    values: Mapping[str, Any],
+    absolute: MakeAbsolute,
+) -> dict[str, Any]:
+    """Return the *values* given from outside, typed and checked.
+
+    Text is read as the parameter's type. Raises ``UsageError`` for the first mistake.
+    """
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in params:
+            known = f"; known: {listing(sorted(params), 'and')}" if params else "; the job has none"
+            near = did_you_mean(name, params) or known
+            raise UsageError(f"unknown parameter {quote(name)}{near}")
+        param = params[name]
+        try:
+            typed = _from_text(param, value) if isinstance(value, str) else value
+            result[name] = checked(param, typed, absolute)
+        except ValueError as error:
+            raise UsageError(f"parameter `{name}`: {error}") from None
+    return result
+
+
+def missing(params: Mapping[str, Param], values: Mapping[str, Any]) -> list[str]:
+    """Return the names of the parameters that must be given and are not."""
+    return [
+        name
+        for name, param in params.items()
+        if name not in values and param.required is not False
+    ]
+
+
+def checked(param: Param, value: Any, absolute: MakeAbsolute) -> Any:
+    """Return *value* as the parameter's type. Raises ``ValueError``, its text for the user."""
+    if param.type == "choice":
+        _among(param, value)
+        return value
+    typed = _typed(param.type, value)
+    if param.min is not None and typed < param.min:
+        raise ValueError(f"{quote(value)} is too small, expected at least `{param.min}`")
+    if param.max is not None and typed > param.max:
+        raise ValueError(f"{quote(value)} is too large, expected at most `{param.max}`")
+    if param.pattern is not None and not re.fullmatch(param.pattern, typed):
+        raise ValueError(f"{quote(value)} does not match the pattern {quote(param.pattern)}")
+    if param.choices is not None:
+        _among(param, typed)
+    return absolute(typed) if param.type == "path" else typed
+
+
+def _among(param: Param, value: Any) -> None:
+    choices = param.choices or []
+    if value not in choices or isinstance(value, bool) != isinstance(
+        choices[choices.index(value)], bool
+    ):
+        near = did_you_mean(str(value), [str(choice) for choice in choices])
+        raise ValueError(
+            f"found {found(value)}, expected {listing([str(choice) for choice in choices])}{near}"
+        )
+
+
+def _typed(kind: str, value: Any) -> Any:
+    """Return *value* if it is of type *kind*. Raises ``ValueError`` otherwise."""
+    match kind:
+        case "bool" if isinstance(value, bool):
+            return value
+        case "int" if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        case "float" if isinstance(value, int | float) and not isinstance(value, bool):
+            if not isfinite(value):
+                raise ValueError(f"found {found(value)}, expected a finite number")
+            return value
+        case "str" if isinstance(value, str):
+            return value
+        case "path" if isinstance(value, str) and value and "\0" not in value:
+            return value
+        case "date" if isinstance(value, str):
+            try:
+                return date.fromisoformat(value).isoformat()
+            except ValueError:
+                raise ValueError(f"{quote(value)} is not a date, expected `2026-01-31`") from None
+    expected = {"bool": "`true` or `false`", "int": "a whole number", "float": "a number"}
+    quoted = isinstance(value, bool | int | float) and kind in ("str", "path", "date")
+    hint = "; quote it" if quoted else ""
+    raise ValueError(f"found {found(value)}, expected {expected.get(kind, 'text')}{hint}")
+
+
+def _from_text(param: Param, text: str) -> Any:
+    """Read what was typed on the command line."""
+    try:
+        match param.type:
+            case "int":
+                return int(text)
+            case "float":
+                return float(text)
+            case "bool":
+                return {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}[
+                    text.lower()
+                ]
+            case "choice":
+                return next(c for c in param.choices or () if text in (c, str(c)))
+    except (ValueError, KeyError, StopIteration):
+        return text  # ``checked`` says what was expected
+    return text

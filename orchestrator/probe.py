@@ -1,0 +1,51 @@
+"""Importing the functions of a job in a process of its own, for ``orch check``.
+
+Run as a file. Reads ``[root, [[function, number of args, names of kwargs], …]]`` from stdin and
+prints, as its last line, what is wrong with each, or null.
+"""
+
+import inspect
+import json
+import os
+import sys
+from typing import Any
+
+
+def main() -> None:
+    """Answer on stdout, whatever the imported modules print."""
+    root, calls = json.load(sys.stdin)
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.insert(0, package)
+    from orchestrator import functions  # noqa: PLC0415 - found by the line above
+
+    sys.path.pop(0)
+    functions.place_root(root)
+    answers = [_look(functions, *call) for call in calls]
+    sys.stdout.flush()
+    os.write(answer, ("\n" + json.dumps(answers)).encode())
+    os._exit(0)  # threads and exit handlers of the modules are nobody's business here
+
+
+def _look(functions: Any, reference: str, args: int | None, kwargs: list[str] | None) -> str | None:
+    try:
+        function = functions.resolve(reference)
+    except BaseException as error:  # noqa: BLE001 - the modules may raise anything
+        failure = functions.failure_of(error)
+        return f"importing `{reference}` raises {failure.type}: {failure.message[:200]}"
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return f"`{reference}` is a generator, and the task does not publish"
+    if args is None or kwargs is None:
+        return None
+    try:
+        inspect.signature(function).bind(*[None] * args, **dict.fromkeys(kwargs))
+    except TypeError as error:
+        return f"the arguments do not fit `{reference}`: {error}"
+    except ValueError:
+        return None  # no signature is known: a builtin
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""What a journal says of its run, as one document: ``run --json``, ``show --json``."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator import jsonio
+from orchestrator.events import (
+    Cancelled,
+    Ended,
+    Expanded,
+    Finished,
+    Recorded,
+    Retrying,
+    RunState,
+    Skipped,
+    Started,
+    State,
+)
+from orchestrator.journal import Record, headline
+from orchestrator.places import is_live, output_files
+from orchestrator.scheduler import worst
+
+
+@dataclass(slots=True)
+class _Line:
+    """What is known of a task or an instance."""
+
+    mode: str
+    state: State = "waiting"
+    attempts: int = 0
+    started_at: float | None = None
+    first_at: float | None = None
+    ended: Ended | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class View:
+    """A run folded from its journal."""
+
+    folder: Path
+    live: bool
+    meta: dict[str, Any]
+    lines: dict[str, _Line] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    finished: Finished | None = None
+    last_at: float = 0.0
+
+    @classmethod
+    def of(cls, folder: Path) -> "View":
+        """Read the run in *folder*. Raises ``JournalError``."""
+        live = is_live(folder)
+        record = Record(folder)
+        view = cls(folder, live, record.meta)
+        for name, mode, instances in record.tasks:
+            view.lines[name] = _Line(mode)
+            if instances is not None:
+                view._expand(name, max(instances, 0))
+        for event in record.events():
+            view.fold(event)
+        return view
+
+    def fold(self, event: Recorded) -> None:
+        """Take *event* into account."""
+        self.last_at = max(self.last_at, event.at)
+        if isinstance(event, Finished):
+            self.finished = event
+            return
+        line = self.lines.get(getattr(event, "task", ""))
+        if line is None:
+            return
+        match event:
+            case Started(_, attempt, at):
+                line.state, line.attempts, line.started_at = "running", attempt, at
+                line.first_at = at if line.first_at is None else line.first_at
+                line.ended = None
+            case Ended():
+                line.ended = event
+                states: dict[str, State] = {"ok": "succeeded", "stopped": "cancelled"}
+                line.state = states.get(event.outcome, "failed")
+            case Retrying():
+                line.state = "backoff"
+            case Skipped(_, reason):
+                line.state, line.reason = "skipped", reason
+            case Cancelled():
+                line.state = "cancelled"
+            case Expanded(task, _, count):
+                self._expand(task, count)
+                if count == 0:
+                    line.state = "succeeded"
+
+    def _expand(self, task: str, count: int) -> None:
+        self.counts[task] = count
+        for index in range(count):
+            self.lines[f"{task}.{index}"] = _Line(self.lines[task].mode)
+
+    @property
+    def state(self) -> RunState:
+        """The state of the run."""
+        if self.finished is not None:
+            return self.finished.state
+        return "running" if self.live else "interrupted"
+
+    def document(self) -> dict[str, Any]:
+        """Return the run as JSON data; paths are absolute."""
+        files = {
+            (name, attempt, kind): str(path)
+            for name, attempt, kind, path in output_files(self.folder.absolute())
+        }
+        finished = self.finished
+        tasks = {}
+        for name in self.lines:
+            if "." not in name:
+                many = name in self.counts
+                tasks[name] = self._whole(name, files) if many else self._task(name, files)
+        return {
+            "run": self.folder.name,
+            "job": self.meta.get("job"),
+            "state": self.state,
+            "exit_code": finished.exit_code if finished else None,
+            "started_at": self.meta.get("started_at"),
+            "duration_s": round(finished.at, 6) if finished else None,
+            "tasks": tasks,
+        }
+
+    def _task(self, name: str, files: dict[tuple[str, int, str], str]) -> dict[str, Any]:
+        line = self.lines[name]
+        ended, state = line.ended, line.state
+        outcome = ended.outcome if ended else None
+        if state == "running" and not self.live:
+            state, outcome = "cancelled", "lost"
+        duration_s = None
+        if ended is not None and line.started_at is not None:
+            duration_s = round(ended.at - line.started_at, 6)
+        output = None
+        if ended is not None and ended.output is not None:
+            output = jsonio.loads(ended.output)
+        return {
+            "state": state,
+            "mode": line.mode,
+            "attempts": line.attempts,
+            "outcome": outcome,
+            "exit_status": ended.exit_status if ended else None,
+            "signal": ended.signal if ended else None,
+            "duration_s": duration_s,
+            "output": output,
+            "error": ended.error._asdict() if ended and ended.error else None,
+            "stdout": files.get((name, line.attempts, "out")),
+            "stderr": files.get((name, line.attempts, "err")),
+        }
+
+    def _whole(self, name: str, files: dict[tuple[str, int, str], str]) -> dict[str, Any]:
+        """Return a task with instances: the worst state, attempts added, outputs in a list."""
+        line = self.lines[name]
+        count = self.counts[name]
+        if line.state in ("skipped", "cancelled"):
+            for index in range(count):
+                self.lines[f"{name}.{index}"].state = line.state
+        instances = {f"{name}.{i}": self._task(f"{name}.{i}", files) for i in range(count)}
+        own = self._task(name, files)
+        if not instances:
+            own["output"] = []
+            return {**own, "instances": instances}
+        states: set[State] = {each["state"] for each in instances.values()}
+        state = worst(states)
+        inner = [self.lines[each] for each in instances]
+        begun = [each.first_at for each in inner if each.first_at is not None]
+        ends = [each.ended.at for each in inner if each.ended is not None]
+        errors = [each["error"] for each in instances.values() if each["error"]]
+        worsts = [each["outcome"] for each in instances.values() if each["state"] == state]
+        return {
+            "state": state,
+            "mode": line.mode,
+            "attempts": sum(each["attempts"] for each in instances.values()),
+            "outcome": worsts[0] if worsts else None,
+            "exit_status": None,
+            "signal": None,
+            "duration_s": round(max(ends) - min(begun), 6) if begun and ends else None,
+            "output": [each["output"] for each in instances.values()],
+            "error": errors[0] if errors else None,
+            "stdout": None,
+            "stderr": None,
+            "instances": instances,
+        }
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """Return the line of a run in ``orch runs``. Raises ``JournalError``."""
+    live = is_live(folder)
+    meta, finished = headline(folder)
+    state: RunState = finished.state if finished else ("running" if live else "interrupted")
+    return {
+        "run": folder.name,
+        "job": meta.get("job"),
+        "state": state,
+        "exit_code": finished.exit_code if finished else None,
+        "started_at": meta.get("started_at"),
+        "duration_s": round(finished.at, 6) if finished else None,
+    }
+
+

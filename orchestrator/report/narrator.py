@@ -1,0 +1,154 @@
+"""What happens in a run, as lines of the log and of the event stream."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from orchestrator.events import (
+    KINDS,
+    Asked,
+    Cancelled,
+    Ended,
+    Expanded,
+    Finished,
+    Noted,
+    Recorded,
+    Retrying,
+    Returned,
+    Skipped,
+    Started,
+    StopAsked,
+)
+from orchestrator.logs import LEVELS, Log
+from orchestrator.running import Run
+
+MAX_TEXT = 2000
+
+
+class Narrator:
+    """Tells the log what happened."""
+
+    tick_s: float | None = None
+
+    def __init__(self, run: Run, log: Log) -> None:
+        self._run, self._log = run, log
+        self._started: dict[str, float] = {}
+        self._verbose = log.enabled("debug")
+        self._modes = {name: task.mode for name, task in run.plan.tasks.items()}
+        tasks = len(run.plan.tasks)
+        log.log("info", "run started", job=run.plan.name, tasks=tasks)
+        log.flush()
+
+    def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
+        """Log *events* as one write."""
+        for event in events:
+            kind = event.__class__
+            if kind is Started:
+                self._started[event.task] = event.at  # type: ignore[union-attr]
+                if self._verbose:
+                    self._log.log("debug", "task started", **self._task(event))
+            elif kind is Ended:
+                self._ended(event)  # type: ignore[arg-type]
+            else:
+                self._other(event)
+        self._log.flush()
+
+    def tick(self) -> None:
+        """Nothing to do while nothing happens."""
+
+    def _task(self, event: Any) -> dict[str, Any]:
+        name = event.task
+        mode = self._modes.get(name) or self._modes.get(name.partition(".")[0])
+        return {"task": name, "attempt": event.attempt, "mode": mode}
+
+    def _ended(self, event: Ended) -> None:
+        started = self._started.pop(event.task, event.at)
+        fields = self._task(event)
+        fields["outcome"] = event.outcome
+        fields["duration_s"] = round(event.at - started, 6)
+        if event.outcome == "ok":
+            self._log.log("info", "task succeeded", **fields)
+            return
+        if event.exit_status:
+            fields["exit_status"] = event.exit_status
+        if event.error is not None:
+            fields["error"] = f"{event.error.type}: {event.error.message}"[:MAX_TEXT]
+        if event.left_running:
+            fields["given_up"] = True
+        name = "task cancelled" if event.outcome == "stopped" else "task failed"
+        self._log.log("warning" if event.outcome == "stopped" else "error", name, **fields)
+
+    def _other(self, event: Recorded | Noted | Asked) -> None:
+        log = self._log.log
+        match event:
+            case Retrying(task, attempt, delay_s):
+                fields = {"task": task, "attempt": attempt, "delay_s": round(delay_s, 3)}
+                log("warning", "task retries", **fields)
+            case Skipped(task, reason, failure):
+                log("warning" if failure else "info", "task skipped", task=task, reason=reason)
+            case Cancelled(task):
+                log("debug", "task cancelled", task=task)
+            case Expanded(task, _, count):
+                log("debug", "task expanded", task=task, instances=count)
+            case Returned(task, attempt):
+                log("warning", "given-up thread ended", task=task, attempt=attempt)
+            case StopAsked(reason, force, _, number):
+                what = "run is killed" if force else "run is stopped"
+                log("warning", what, reason=reason, signal=number)
+            case Noted(task, attempt, "log", data):
+                fields = {k: v for k, v in data.items() if k not in ("level", "event", "task", "run")}
+                level = data.get("level") if data.get("level") in LEVELS else "info"
+                log(str(level), str(data.get("event", "")), task=task, attempt=attempt,
+                    **{k: v for k, v in fields.items() if k != "attempt"})  # fmt: skip
+            case Asked():
+                running = sorted(self._run.scheduler.running)
+                log("warning", "running now", count=len(running), running=" ".join(running))
+            case Finished():
+                self._finished(event)
+
+    def _finished(self, event: Finished) -> None:
+        counts = self._run.scheduler.counts
+        shown = {state: counts[state] for state in ("succeeded", "failed", "skipped", "cancelled")}
+        self._log.log(
+            "info" if event.state == "succeeded" else "error",
+            f"run {event.state}",
+            job=self._run.plan.name,
+            duration_s=round(event.at, 6),
+            exit_code=event.exit_code,
+            **{state: count for state, count in shown.items() if count},
+        )
+
+
+class EventStream:
+    """Writes each event as a JSON line (``--events``)."""
+
+    tick_s: float | None = None
+
+    def __init__(self, run: Run, write: Callable[[bytes], None]) -> None:
+        self._run, self._write = run, write
+        self._modes = {name: task.mode for name, task in run.plan.tasks.items()}
+
+    def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
+        """Write *events*, in one piece."""
+        lines = [self._line(event) for event in events if not isinstance(event, Asked)]
+        if lines:
+            self._write("".join(lines).encode("utf-8", "backslashreplace"))
+
+    def tick(self) -> None:
+        """Nothing to do while nothing happens."""
+
+    def _line(self, event: Any) -> str:
+        fields = event._asdict()
+        kind = KINDS.get(event.__class__, "noted")
+        fields["at"] = round(fields["at"], 6)
+        if "task" in fields:
+            task = fields["task"]
+            mode = self._modes.get(task) or self._modes.get(task.partition(".")[0])
+            fields = {"task": fields.pop("task"), "mode": mode, **fields}
+        if isinstance(event, Ended):
+            fields["output"] = json.loads(event.output) if event.output is not None else None
+            fields["error"] = event.error._asdict() if event.error is not None else None
+        elif isinstance(event, Expanded):
+            fields["items"] = json.loads(event.items)
+        return json.dumps({"event": kind, "run": self._run.id, **fields}, ensure_ascii=False,
+                          default=repr) + "\n"  # fmt: skip

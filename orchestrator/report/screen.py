@@ -1,0 +1,140 @@
+"""The terminal: log lines above, what runs now below, nothing of a task that could steer it."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from orchestrator.events import Asked, Ended, Noted, Recorded, Retrying, Started
+from orchestrator.running import Run
+from orchestrator.spec.durations import show
+from orchestrator.spec.words import printable
+
+QUIET_S = 1.0
+_ROWS = 12
+
+
+def wants_colour(descriptor: int) -> bool:
+    """Tell whether colours may be written: to a terminal, unless ``NO_COLOR`` is set."""
+    return os.isatty(descriptor) and not os.environ.get("NO_COLOR") and (
+        os.environ.get("TERM") != "dumb"
+    )  # fmt: skip
+
+
+class Screen:
+    """Where lines for people go; they stand above the progress while there is any."""
+
+    def __init__(self, descriptor: int, *, colour: bool) -> None:
+        self._descriptor, self.colour = descriptor, colour
+        self._live: Any = None
+        self._console: Any = None
+        self._file: TextIO | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write *data*, above the progress. Raises ``OSError``."""
+        if self._live is None:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            return
+        from rich.text import Text  # noqa: PLC0415 - imported already, with the progress
+
+        text = data.decode("utf-8", "backslashreplace").rstrip("\n")
+        self._console.print(Text.from_ansi(text), soft_wrap=True)
+
+    def show(self, renderable: Any) -> None:
+        """Show *renderable* in place of what was shown below the lines."""
+        if self._live is None:
+            self._begin()
+        self._live.update(renderable, refresh=True)
+
+    def _begin(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 - only a run that lasts pays for it
+        from rich.live import Live  # noqa: PLC0415
+
+        self._file = os.fdopen(os.dup(self._descriptor), "w", encoding="utf-8")
+        self._console = Console(
+            file=self._file, force_terminal=True, no_color=not self.colour, highlight=False
+        )
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def close(self) -> None:
+        """Take the progress away."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+            assert self._file is not None
+            self._file.close()
+
+
+class Progress:
+    """Shows how far the run is, once it has lasted a second."""
+
+    tick_s: float | None = 0.2
+
+    def __init__(self, run: Run, screen: Screen) -> None:
+        self._run, self._screen = run, screen
+        self._started: dict[str, float] = {}
+        self._notes: dict[str, str] = {}
+
+    def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
+        """Take note of what started and ended."""
+        for event in events:
+            if isinstance(event, Started):
+                self._started[event.task] = event.at
+            elif isinstance(event, Ended | Retrying):
+                self._started.pop(event.task, None)
+                self._notes.pop(event.task, None)
+            elif isinstance(event, Noted) and event.kind == "progress":
+                self._notes[event.task] = _progress(event.data)
+
+    def tick(self) -> None:
+        """Draw."""
+        now = self._run.clock.now()
+        if now >= QUIET_S and self._started:
+            self._screen.show(self._drawn(now))
+
+    def _drawn(self, now: float) -> Any:
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        counts = self._run.scheduler.counts
+        finished = sum(counts[s] for s in ("succeeded", "failed", "skipped", "cancelled"))
+        waiting = counts["waiting"] + counts["ready"] + counts["backoff"]
+        head = Text.assemble(
+            (f"{self._run.plan.name}  ", "bold"),
+            (f"{finished} finished", "green"),
+            " · ",
+            (f"{counts['running']} running", "cyan"),
+            " · ",
+            (f"{waiting} waiting", "dim"),
+            *([" · ", (f"{counts['failed']} failed", "red")] if counts["failed"] else []),
+            (f"   {show(now)}", "dim"),
+        )
+        grid = Table.grid(padding=(0, 2))
+        for name, at in list(self._started.items())[:_ROWS]:
+            note = self._notes.get(name, "")
+            grid.add_row(Text("  ▸", "cyan"), Text(name), Text(show(now - at), "dim"), Text(note))
+        more = len(self._started) - _ROWS
+        if more > 0:
+            grid.add_row("", Text(f"and {more} more", "dim"), "", "")
+        whole = Table.grid()
+        whole.add_row(head)
+        whole.add_row(grid)
+        return whole
+
+
+def _progress(data: dict[str, Any]) -> str:
+    done, total = data.get("done"), data.get("total")
+    if not isinstance(done, int | float):
+        return ""
+    if not isinstance(total, int | float) or total <= 0:
+        return f"{done:g}"
+    share = min(1.0, max(0.0, done / total))
+    bar = "━" * round(share * 20)
+    return printable(f"{bar:╌<20} {share:.0%}  {done:g} of {total:g}")

@@ -1,0 +1,131 @@
+"""What a person reads when a run has ended: what failed, why, and what to do next."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.events import Asked, Ended, Noted, Recorded, Retrying, Returned, Started
+from orchestrator.places import STATE_DIR
+from orchestrator.report.tail import last_lines
+from orchestrator.running import Run
+from orchestrator.spec.durations import show
+from orchestrator.spec.words import printable, quote
+
+MAX_SHOWN = 10
+_TRACE_LINES = 20
+
+
+class Failures:
+    """Collects the tasks that failed for good, and threads that were given up."""
+
+    tick_s: float | None = None
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._started: dict[str, float] = {}
+        self.failed: dict[str, tuple[Ended, float]] = {}
+        self.given_up: dict[tuple[str, int], str] = {}
+
+    def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
+        """Take note of what ended."""
+        for event in events:
+            match event:
+                case Started(task, _, at):
+                    self._started[task] = at
+                case Ended(task, _, outcome, at):
+                    started = self._started.pop(task, at)
+                    if outcome not in ("ok", "stopped"):
+                        self.failed[task] = (event, at - started)
+                    if event.left_running:
+                        trace = event.error.traceback if event.error else None
+                        self.given_up[task, event.attempt] = trace or ""
+                case Retrying(task):
+                    self.failed.pop(task, None)
+                case Returned(task, attempt):
+                    self.given_up.pop((task, attempt), None)
+
+    def tick(self) -> None:
+        """Nothing to do while nothing happens."""
+
+    def reports(self, *, tails: bool) -> list[dict[str, Any]]:
+        """Return what is to be said of each task that failed, in the order of failing."""
+        return [
+            self._report(event, duration_s, tails=tails)
+            for event, duration_s in list(self.failed.values())[:MAX_SHOWN]
+        ]
+
+    def _report(self, event: Ended, duration_s: float, *, tails: bool) -> dict[str, Any]:
+        spec = self._run.scheduler.nodes[event.task].spec
+        path = self._run.path / f"{event.task}.{event.attempt}.err"
+        lines = last_lines(path) if tails else []
+        log: Path | None = path if path.exists() else None
+        if not lines and event.error is not None and event.error.traceback and tails:
+            lines = [printable(line) for line in event.error.traceback.splitlines()]
+            lines = lines[-_TRACE_LINES:]
+        return {
+            "task": event.task,
+            "attempt": event.attempt,
+            "of": spec.retry.attempts,
+            "outcome": event.outcome,
+            "allowed": spec.allow_failure,
+            "error": event.error.message if event.error else None,
+            "error_type": event.error.type if event.error else None,
+            "duration_s": round(duration_s, 6),
+            "stderr_tail": lines,
+            "log": str(_relative(log)) if log else None,
+            "next": f"orch logs {command_suffix(self._run)} {event.task}",
+        }
+
+    def text(self, *, tails: bool, colour: bool) -> str:
+        """Return the reports as text; empty where nothing failed."""
+        red, bold, dim, reset = (
+            ("\x1b[31m", "\x1b[1m", "\x1b[2m", "\x1b[0m") if colour else ("", "", "", "")
+        )
+        parts = []
+        for report in self.reports(tails=tails):
+            failed = f"{red}failed{reset}" if not report["allowed"] else "failed, which is allowed,"
+            attempt = ""
+            if report["of"] > 1:
+                attempt = f" on attempt {report['attempt']} of {report['of']}"
+            took = f", {show(report['duration_s'])} after start" if report["attempt"] else ""
+            parts.append(
+                f"orch: task {bold}{quote(report['task'])}{reset} {failed}{attempt}: "
+                f"{_why(report)}{took}\n"
+            )
+            parts += [f"      {dim}|{reset} {line}\n" for line in report["stderr_tail"]]
+            where = f"log: {report['log']}     " if report["log"] else ""
+            parts.append(f"      {where}next: {report['next']}\n")
+        more = len(self.failed) - MAX_SHOWN
+        if more > 0:
+            parts.append(f"orch: {more} more failed     next: orch show {command_suffix(self._run)}\n")
+        for (task, _), trace in self.given_up.items():
+            where = next((x.strip() for x in reversed(trace.splitlines()) if "File " in x), "")
+            parts.append(f"orch: the thread of task {quote(task)} still runs: {printable(where)}\n")
+        return "".join(parts)
+
+
+def _why(report: dict[str, Any]) -> str:
+    message = printable(str(report["error"] or report["outcome"]).partition("\n")[0][:300])
+    kind = report["error_type"]
+    if kind in (None, "ExitStatus", "Signal", "Timeout", "LaunchError", "OutputError",
+                "TemplateError"):  # fmt: skip
+        return message
+    return f"{kind}: {message}" if message else str(kind)
+
+
+def command_suffix(run: Run) -> str:
+    """Return how a suggested command names *run*, with ``--state-dir`` where it needs it."""
+    short = run.id.rpartition("-")[2]
+    state = run.path.parent.parent
+    here = Path(os.environ.get("PWD") or ".")
+    if any(folder / STATE_DIR == state for folder in (here, *here.parents)):
+        return short
+    return f"--state-dir {_relative(state)} {short}"
+
+
+def _relative(path: Path) -> Path:
+    here = os.environ.get("PWD")
+    if here and path.is_relative_to(here):
+        return path.relative_to(here)
+    return path

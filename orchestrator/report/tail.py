@@ -1,0 +1,118 @@
+"""What tasks write, on stderr: live, line by line, or the end of it when they failed."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from orchestrator.events import Asked, Ended, Noted, Recorded, Started
+from orchestrator.running import Run
+from orchestrator.spec.words import printable
+
+LAST_LINES = 20
+_CHUNK_BYTES = 64 * 1024
+_MAX_LINE = 4000
+
+
+def clean_line(data: bytes) -> str:
+    """Return a line of a task's output as it may stand on a terminal."""
+    text = data.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
+    text = text.rpartition("\r")[2]  # of a progress bar, what stood there last
+    if len(text) > _MAX_LINE:
+        text = text[:_MAX_LINE] + "…"
+    return printable(text.expandtabs())
+
+
+def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
+    """Return the last *count* lines of the file at *path*; none where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _CHUNK_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    return [clean_line(line) for line in lines[-count:]]
+
+
+class Follower:
+    """Reads what is appended to files, whole lines at a time."""
+
+    def __init__(self, emit: Callable[[str, str, bytes], None]) -> None:
+        """*emit* gets a label, ``out`` or ``err``, and a line with its newline, if it has one."""
+        self._emit = emit
+        self._files: dict[Path, tuple[str, str, int, bytes]] = {}
+
+    def add(self, path: Path, label: str, kind: str) -> None:
+        """Follow the file at *path*, from its beginning, also if it is not there yet."""
+        self._files.setdefault(path, (label, kind, 0, b""))
+
+    def paths(self) -> list[Path]:
+        """Return what is followed."""
+        return list(self._files)
+
+    def poll(self) -> bool:
+        """Read what is new; tell whether anything was."""
+        return any([self._poll(path) for path in list(self._files)])
+
+    def finish(self, path: Path) -> None:
+        """Read what is left of the file at *path*, its last line too, and let it go."""
+        if path in self._files:
+            self._poll(path)
+            label, kind, _, partial = self._files.pop(path)
+            if partial:
+                self._emit(label, kind, partial)
+
+    def _poll(self, path: Path) -> bool:
+        label, kind, offset, partial = self._files[path]
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                data = file.read()
+        except OSError:
+            return False
+        if not data:
+            return False
+        lines = (partial + data).splitlines(keepends=True)
+        rest = lines.pop() if not lines[-1].endswith(b"\n") else b""
+        self._files[path] = (label, kind, offset + len(data), rest)
+        for line in lines:
+            self._emit(label, kind, line)
+        return True
+
+
+class LiveOutput:
+    """Writes every line of every task, with the task's name (``--task-output live``)."""
+
+    tick_s: float | None = 0.1
+
+    def __init__(self, run: Run, write: Callable[[bytes], None]) -> None:
+        self._folder, self._write = run.path, write
+        self._width = max((len(name) for name, _ in run.plan.instances()), default=0)
+        self._lines: list[str] = []
+        self._follower = Follower(self._take)
+
+    def _take(self, label: str, _kind: str, line: bytes) -> None:
+        self._lines.append(f"{label:<{self._width}} | {clean_line(line)}\n")
+
+    def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
+        """Follow what starts; read what is left of what ended."""
+        for event in events:
+            if isinstance(event, Started | Ended) and event.attempt:
+                for kind in ("out", "err"):
+                    path = self._folder / f"{event.task}.{event.attempt}.{kind}"
+                    if isinstance(event, Started):
+                        self._follower.add(path, event.task, kind)
+                    else:
+                        self._follower.finish(path)
+        self._flush()
+
+    def tick(self) -> None:
+        """Read what is new."""
+        self._follower.poll()
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._lines:
+            data = "".join(self._lines).encode("utf-8", "backslashreplace")
+            self._lines.clear()
+            self._write(data)

@@ -1,0 +1,48 @@
+"""The process of a task of mode ``process``: call one function, leave its result, end.
+
+Run as a file, by its path, so that no name in the working directory stands in for a module of orch.
+It imports as little as it can: each attempt pays for it.
+"""
+
+import json
+import os
+import sys
+
+RESULT = "result"
+
+
+def main(letter: int) -> int:
+    """Do what the file behind descriptor *letter* says and write there how it went."""
+    os.set_inheritable(letter, False)
+    with open(letter, "r+b", closefd=False) as file:
+        file.seek(0)
+        function, args, kwargs, root = json.loads(file.read())
+        functions = _functions()
+        functions.place_root(root)
+        outcome, output, failure = functions.call(function, args, kwargs)
+        if failure is not None and failure.traceback:
+            sys.stderr.write(failure.traceback)
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass  # the task closed it
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps([RESULT, outcome, output, failure]).encode())
+    return 0 if outcome == "ok" else 1
+
+
+def _functions():  # type: ignore[no-untyped-def] # noqa: ANN202 - a module, imported late
+    """Import ``orchestrator.functions`` from where this file is."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.insert(0, os.path.dirname(package))
+    try:
+        from orchestrator import functions
+    finally:
+        sys.path.pop(0)
+    return functions
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,91 @@
+"""Mode ``process``: the same function as on a thread, in a process of its own.
+
+Call and result go through one anonymous file in memory: no pipe to fill, nothing to read before
+the process has ended, nothing left on disk. Nothing is pickled.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from orchestrator.events import Attempt, Ended, Failure, Outcome
+from orchestrator.runners import Now, Post, child
+from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch
+from orchestrator.runners.programs import exit_failure
+
+
+class ProcessRunner:
+    """Runs attempts of mode ``process``."""
+
+    def __init__(self, root: str, post: Post, now: Now, watcher: Watcher) -> None:
+        self._root, self._post, self._now, self._watcher = root, post, now, watcher
+        self._children: dict[tuple[str, int], Child] = {}
+        self._killed: set[tuple[str, int]] = set()
+
+    def start(self, attempt: Attempt) -> None:
+        """Start a Python that calls the function of *attempt*."""
+        key = (attempt.task, attempt.number)
+        letter = -1
+        try:
+            letter = _anonymous_file()
+            call = [attempt.function, attempt.args, attempt.kwargs, self._root]
+            os.write(letter, json.dumps(call).encode())
+            argv = [sys.executable, "-P", str(Path(child.__file__)), str(letter)]
+            process = launch(attempt, argv, (letter,))
+        except (LaunchError, OSError) as error:
+            if letter >= 0:
+                os.close(letter)
+            failure = Failure("LaunchError", str(error))
+            self._post(Ended(*key, "launch_failed", self._now(), error=failure))
+            return
+        self._children[key] = process
+        self._watcher.watch(process, lambda status: self._exited(attempt, status, letter))
+
+    def _exited(self, attempt: Attempt, status: Exit, letter: int) -> None:
+        key = (attempt.task, attempt.number)
+        self._children.pop(key, None)
+        outcome, output, failure = _result(letter)
+        if outcome is None:
+            outcome = "failed"
+            failure = exit_failure(status, attempt, killed=key in self._killed) or Failure(
+                "ExitStatus", f"the process left with exit status {status.status} and no result"
+            )
+        self._post(
+            Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
+        )
+
+    def stop(self, task: str, number: int, *, force: bool) -> None:
+        """Send TERM to the group of the attempt; with *force* KILL."""
+        process = self._children.get((task, number))
+        if process is not None:
+            self._killed.add((task, number))
+            process.kill(force=force)
+
+    def close(self, grace_s: float) -> None:
+        """Kill what is left."""
+        del grace_s  # the scheduler has given it already
+        for process in list(self._children.values()):
+            process.kill(force=True)
+
+
+def _anonymous_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("orch", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _result(letter: int) -> tuple[Outcome | None, str | None, Failure | None]:
+    """Read what the child left; no outcome where it ended before it left any."""
+    with open(letter, "rb") as file:
+        file.seek(0)
+        data = file.read()
+    try:
+        kind, outcome, output, failure = json.loads(data)
+    except ValueError:
+        return None, None, None
+    if kind != child.RESULT:
+        return None, None, None
+    return outcome, output, Failure(*failure) if failure else None

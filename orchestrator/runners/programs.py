@@ -1,0 +1,105 @@
+"""Mode ``subprocess``: separate programs."""
+
+import os
+from contextlib import suppress
+
+from orchestrator import jsonio
+from orchestrator.events import Attempt, Ended, Failure
+from orchestrator.runners import Now, Post
+from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch, signal_name
+
+
+class ProgramRunner:
+    """Runs attempts of mode ``subprocess``."""
+
+    def __init__(self, post: Post, now: Now, watcher: Watcher) -> None:
+        self._post, self._now, self._watcher = post, now, watcher
+        self._children: dict[tuple[str, int], Child] = {}
+        self._killed: set[tuple[str, int]] = set()
+
+    def start(self, attempt: Attempt) -> None:
+        """Start the program of *attempt*."""
+        key = (attempt.task, attempt.number)
+        try:
+            child = launch(attempt, attempt.argv)
+        except LaunchError as error:
+            self._post(
+                Ended(*key, "launch_failed", self._now(), error.exit_status, error=error.failure())
+            )
+            return
+        self._children[key] = child
+        self._watcher.watch(child, lambda status: self._exited(attempt, status))
+
+    def _exited(self, attempt: Attempt, status: Exit) -> None:
+        key = (attempt.task, attempt.number)
+        self._children.pop(key, None)
+        output, failure = None, exit_failure(status, attempt, killed=key in self._killed)
+        if failure is None:
+            try:
+                output = read_output(attempt)
+            except (jsonio.OutputError, OSError) as error:
+                failure = Failure("OutputError", str(error))
+        with suppress(OSError):
+            os.unlink(attempt.output_path)
+        outcome = "ok" if failure is None else "failed"
+        self._post(
+            Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
+        )
+
+    def stop(self, task: str, number: int, *, force: bool) -> None:
+        """Send TERM to the group of the attempt; with *force* KILL."""
+        child = self._children.get((task, number))
+        if child is not None:
+            self._killed.add((task, number))
+            child.kill(force=force)
+
+    def close(self, grace_s: float) -> None:
+        """Kill what is left."""
+        del grace_s  # the scheduler has given it already
+        for child in list(self._children.values()):
+            child.kill(force=True)
+
+
+def exit_failure(status: Exit, attempt: Attempt, *, killed: bool) -> Failure | None:
+    """Return why a process that ended with *status* failed; None where it did not."""
+    if status.signal is not None:
+        message = f"killed by {signal_name(status.signal)}"
+        if status.signal == 9 and not killed:  # noqa: PLR2004 - SIGKILL
+            message += ", not by orch; out of memory?"
+        return Failure("Signal", message)
+    if status.status is None:
+        return Failure("Signal", "its exit status was lost: something else waited for it")
+    if status.status in attempt.ok_exit_codes:
+        return None
+    return Failure("ExitStatus", f"exit status {status.status}")
+
+
+def read_output(attempt: Attempt) -> str | None:
+    """Return the output of a program that succeeded, as JSON text.
+
+    Raises ``OutputError`` where it is not what was promised.
+    """
+    if attempt.output_from == "file":
+        try:
+            data = _read(attempt.output_path)
+        except FileNotFoundError:
+            return "null"
+        if not data.strip():
+            return "null"
+    else:
+        data = _read(attempt.stdout)
+    if attempt.output_from == "stdout":
+        try:
+            return jsonio.dumps(data.decode().rstrip("\n"))
+        except UnicodeDecodeError as error:
+            raise jsonio.OutputError(f"stdout is not UTF-8: {error}") from None
+    return jsonio.dumps(jsonio.loads(data))
+
+
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        data = file.read(jsonio.MAX_BYTES + 1)
+    if len(data) > jsonio.MAX_BYTES:
+        raise jsonio.OutputError(f"output is larger than {jsonio.MAX_BYTES} bytes")
+    return data

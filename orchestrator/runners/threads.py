@@ -1,0 +1,191 @@
+"""Mode ``thread``: functions on daemon threads of our own.
+
+Not a ``ThreadPoolExecutor``: the interpreter waits for its threads at exit, so that one stuck task
+would keep orch from ending. A thread cannot be killed: when it does not stop within its grace it is
+given up, named with the line it stands at, and replaced by another.
+"""
+
+import sys
+import threading
+import traceback
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+from typing import Any
+
+from orchestrator import functions
+from orchestrator.current import ThreadAttempt, attempt_of_context
+from orchestrator.events import Attempt, Ended, Failure, Noted, Returned
+from orchestrator.runners import Now, Post
+from orchestrator.runners.folders import FolderError, enter_own_folder
+from orchestrator.streams import Capture, capture_of_context, forget_warnings
+
+# With two threads or more that want the GIL, one that waits for a socket or a pipe pays up to one
+# interval a wake-up; at 1 ms the loops lose 2 % and the waiting ones win threefold.
+SWITCH_INTERVAL_S = 0.001
+
+
+class _Work:
+    """An attempt on its way through a thread."""
+
+    __slots__ = ("attempt", "current", "given_up", "lock", "thread")
+
+    def __init__(self, attempt: Attempt, current: ThreadAttempt) -> None:
+        self.attempt, self.current = attempt, current
+        self.thread: threading.Thread | None = None
+        self.given_up = False
+        self.lock = threading.Lock()  # between its end and its being given up
+
+
+class ThreadRunner:
+    """Runs attempts of mode ``thread``."""
+
+    def __init__(self, run_id: str, post: Post, now: Now) -> None:
+        self._run_id, self._post, self._now = run_id, post, now
+        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._works: dict[tuple[str, int], _Work] = {}
+        self._threads = 0
+        self._interval_s = sys.getswitchinterval()
+
+    def start(self, attempt: Attempt) -> None:
+        """Hand *attempt* to a thread that is free, or to a new one."""
+        key = (attempt.task, attempt.number)
+        work = _Work(attempt, ThreadAttempt(*key, self._run_id, self._note))
+        self._works[key] = work
+        busy = len(self._works)
+        if busy <= 2:  # noqa: PLR2004 - from two on they take turns
+            alone_s = self._interval_s
+            sys.setswitchinterval(alone_s if busy == 1 else min(SWITCH_INTERVAL_S, alone_s))
+        if attempt.cwd is not None:
+            self._spawn(self._run_apart, work)
+            return
+        if self._threads < busy:
+            try:
+                self._spawn(self._work_off)
+                self._threads += 1
+            except RuntimeError as error:  # the system has no more threads
+                if self._threads == 0:
+                    self._failed_to_start(work, error)
+                    return
+        self._queue.put(work)
+
+    def _note(self, name: str, number: int, kind: Any, data: dict[str, Any]) -> None:
+        self._post(Noted(name, number, kind, data, self._now()))
+
+    def _spawn(self, target: Any, *args: Any) -> None:
+        # an empty context: what the caller's holds is not the tasks'
+        thread = threading.Thread(target=Context().run, args=(target, *args), daemon=True)
+        thread.name = "orch-task"
+        thread.start()
+
+    def _failed_to_start(self, work: _Work, error: Exception) -> None:
+        attempt = work.attempt
+        failure = Failure("LaunchError", f"no thread to be had: {error}")
+        self._finish(work, ("launch_failed", None, failure))
+
+    def _work_off(self) -> None:
+        """Run attempts one after the other; end when told to, or when given up in the meantime."""
+        while (work := self._queue.get()) is not None:
+            self._run(work)
+            if work.given_up:
+                return  # another thread took its place
+
+    def _run_apart(self, work: _Work) -> None:
+        """Run one attempt on a thread with a working directory of its own."""
+        attempt = work.attempt
+        assert attempt.cwd is not None
+        try:
+            enter_own_folder(attempt.cwd)
+        except FolderError as error:
+            failure = Failure("LaunchError", str(error))
+            self._finish(work, ("launch_failed", None, failure))
+            return
+        self._run(work)
+
+    def _run(self, work: _Work) -> None:
+        attempt = work.attempt
+        work.thread = threading.current_thread()
+        capture = Capture(attempt.stdout, attempt.stderr)
+        result = copy_context().run(_call, work, capture)
+        try:
+            capture.close()
+        except OSError as error:
+            result = ("failed", None, Failure("OSError", f"cannot write its output: {error}"))
+        self._finish(work, result)
+
+    def _finish(self, work: _Work, result: functions.Result) -> None:
+        attempt = work.attempt
+        with work.lock:
+            work.thread = None
+            given_up = work.given_up
+        now = self._now()
+        self._works.pop((attempt.task, attempt.number), None)
+        if given_up:
+            self._post(Returned(attempt.task, attempt.number, now))
+            return
+        outcome, output, error = result
+        self._post(
+            Ended(attempt.task, attempt.number, outcome, now, None, None, output, error)
+        )
+
+    def stop(self, task: str, number: int, *, force: bool) -> None:
+        """Set the attempt's token; with *force* give its thread up."""
+        work = self._works.get((task, number))
+        if work is None:
+            return
+        work.current.token = True
+        if not force:
+            return
+        with work.lock:
+            thread = work.thread
+            if thread is None or work.given_up:
+                return  # it has just ended, or has not begun; its end is on the way
+            work.given_up = True
+        self._works.pop((task, number), None)
+        where = stack_of(thread)
+        if work.attempt.cwd is None:
+            self._threads -= 1
+        failure = Failure("Timeout", "the thread did not stop and was given up", where)
+        self._post(
+            Ended(task, number, "timed_out", self._now(), error=failure, left_running=True)
+        )
+
+    def close(self, grace_s: float) -> None:
+        """Set every token and let the threads that wait end; the rest end with the process."""
+        del grace_s  # nothing can be done to a thread that does not look at its token
+        for work in list(self._works.values()):
+            work.current.token = True
+        for _ in range(self._threads):
+            self._queue.put(None)
+        sys.setswitchinterval(self._interval_s)
+
+
+def _call(work: _Work, capture: Capture) -> functions.Result:
+    """Call the function as the task; in a context of its own."""
+    attempt_of_context.set(work.current)
+    capture_of_context.set(capture)
+    forget_warnings()
+    attempt = work.attempt
+    assert attempt.function is not None
+    result = functions.call(attempt.function, attempt.args, attempt.kwargs)
+    failure = result[2]
+    if failure is not None and failure.traceback:
+        try:
+            capture.err.write(failure.traceback.encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass  # the failure itself is told
+    return result
+
+
+def stack_of(thread: threading.Thread) -> str | None:
+    """Return the stack of *thread* as a traceback, without the frames of orch."""
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way
+    if frame is None:
+        return None
+    ours = (__name__, functions.__name__, "threading")
+    frames = [found for found, _ in traceback.walk_stack(frame)][::-1]
+    lines = [
+        line
+        for found, line in zip(frames, traceback.extract_stack(frame), strict=False)
+        if found.f_globals.get("__name__") not in ours
+    ]
+    return "".join(traceback.format_list(lines)) or None

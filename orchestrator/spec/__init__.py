@@ -1,0 +1,1 @@
+"""What a job file may say: its models, its reader, its problems."""

@@ -1,0 +1,225 @@
+"""Each thread task's print, logging and warnings reach its own files and nobody else's.
+
+``sys.stdout`` and ``sys.stderr`` become streams that look up a context variable at each write. A
+task's own threads are covered because ``Thread.start`` copies the context. Files are made at the
+first byte. What C code writes to descriptor 1 cannot be told apart: it is the run's.
+"""
+
+import io
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from typing import Any, TextIO, cast
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_AGAIN = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_MODE = 0o600
+
+
+def open_output(path: str) -> int:
+    """Return a descriptor of a new file at *path* for the output of an attempt."""
+    return os.open(path, _NEW, FILE_MODE)
+
+
+class OutputFile:
+    """A file of one attempt, made at the first byte; whole lines are written at once.
+
+    Writing after ``close`` (a thread that a task left behind) opens it once more for each write.
+    """
+
+    __slots__ = ("_closed", "_descriptor", "_lock", "_made", "_partial", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor = -1
+        self._made = self._closed = False
+        self._partial: list[bytes] = []
+        self._lock = threading.Lock()
+
+    def write(self, data: bytes) -> None:
+        """Append *data*; what follows its last newline is kept until more comes."""
+        with self._lock:
+            if self._closed:
+                self._put(data)
+                self._release()
+                return
+            end = data.rfind(b"\n") + 1
+            if end == 0:
+                self._partial.append(data)
+                if len(data) < 4096 and len(self._partial) < 64:  # noqa: PLR2004 - a page, roughly
+                    return
+                end = len(data)
+                self._partial.pop()
+            self._put(b"".join(self._partial) + data[:end])
+            self._partial = [data[end:]] if end < len(data) else []
+
+    def flush(self) -> None:
+        """Write what is kept."""
+        with self._lock:
+            if self._partial:
+                self._put(b"".join(self._partial))
+                self._partial = []
+
+    def fileno(self) -> int:
+        """Return the descriptor, for programs that the task starts itself."""
+        with self._lock:
+            return self._open()
+
+    def close(self) -> None:
+        """Write what is kept and close the file."""
+        if self._descriptor < 0 and not self._partial:
+            self._closed = True
+            return
+        self.flush()
+        with self._lock:
+            self._closed = True
+            self._release()
+
+    def _open(self) -> int:
+        if self._descriptor < 0:
+            if self._made:
+                self._descriptor = os.open(self.path, _AGAIN)
+            else:
+                self._descriptor = open_output(self.path)
+                self._made = True
+        return self._descriptor
+
+    def _put(self, data: bytes) -> None:
+        descriptor = self._open()
+        while data:
+            data = data[os.write(descriptor, data) :]
+
+    def _release(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class Capture:
+    """The two files of one attempt."""
+
+    __slots__ = ("err", "out")
+
+    def __init__(self, stdout: str, stderr: str) -> None:
+        self.out, self.err = OutputFile(stdout), OutputFile(stderr)
+
+    def close(self) -> None:
+        """Close both."""
+        self.out.close()
+        self.err.close()
+
+
+capture_of_context: ContextVar[Capture | None] = ContextVar("orch_capture", default=None)
+
+
+class _Bytes(io.RawIOBase):
+    """``sys.stdout.buffer`` of a context-aware stream."""
+
+    def __init__(self, stream: "ContextStream") -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        file = self._stream.file()
+        if file is None:
+            self._stream.fallback.flush()
+            return cast("int", self._stream.fallback.buffer.write(data))
+        content = bytes(data)
+        file.write(content)
+        return len(content)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
+class ContextStream(io.TextIOBase):
+    """A text stream that writes to the files of the attempt that the caller belongs to."""
+
+    encoding = "utf-8"  # type: ignore[assignment] # a plain attribute there too
+    errors = "backslashreplace"  # type: ignore[assignment]
+
+    def __init__(self, fallback: Any, *, is_err: bool) -> None:
+        self.fallback = fallback
+        self._is_err = is_err
+        self.buffer = _Bytes(self)
+
+    def file(self) -> OutputFile | None:
+        """Return the file of the attempt that is asking; None outside of one."""
+        capture = capture_of_context.get()
+        if capture is None:
+            return None
+        return capture.err if self._is_err else capture.out
+
+    def write(self, text: str) -> int:
+        file = self.file()
+        if file is None:
+            return cast("int", self.fallback.write(text))
+        file.write(text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        file = self.file()
+        if file is not None:
+            file.flush()
+        else:
+            self.fallback.flush()
+
+    def fileno(self) -> int:
+        file = self.file()
+        return file.fileno() if file is not None else cast("int", self.fallback.fileno())
+
+    def isatty(self) -> bool:
+        return self.file() is None and bool(self.fallback.isatty())
+
+    def writable(self) -> bool:
+        return True
+
+
+def _start_in_context(
+    start: Callable[[threading.Thread], None],
+) -> Callable[[threading.Thread], None]:
+    def start_thread(thread: threading.Thread) -> None:
+        if capture_of_context.get() is not None:
+            context, run = copy_context(), thread.run
+            thread.run = lambda: context.run(run)  # type: ignore[method-assign]
+        start(thread)
+
+    return start_thread
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Put the streams in place for as long as a run lasts.
+
+    Logging handlers that caught the old streams keep them; those made by a task catch these.
+    """
+    out, err, start = sys.stdout, sys.stderr, threading.Thread.start
+    if isinstance(out, ContextStream):  # a run within a run: the outer one's streams do
+        yield
+        return
+    sys.stdout = cast("TextIO", ContextStream(out, is_err=False))
+    sys.stderr = cast("TextIO", ContextStream(err, is_err=True))
+    threading.Thread.start = _start_in_context(start)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = out, err
+        threading.Thread.start = start  # type: ignore[method-assign]
+
+
+def forget_warnings() -> None:
+    """Let a warning that another attempt was given be given again.
+
+    Python shows one a place; each change of the filters makes it forget. The filter appended is
+    what holds without it, and is appended only once.
+    """
+    warnings.simplefilter("default", append=True)
