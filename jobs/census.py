@@ -8,13 +8,15 @@ from typing import Any
 from orchestrator import task
 
 
-def find_modules(source: str, folder: str, shards: int) -> list[str]:
+def find_modules(source: str, folder: str, shards: int, without: str) -> list[str]:
     """List every ``*.py`` below *source*, dealt to *shards* files in *folder*; return their paths.
 
-    Large files are dealt first, so that each shard holds about the same number of bytes.
+    Folders named *without* are passed over. Large files are dealt first, so that each shard holds
+    about the same number of bytes.
     """
     sized: list[tuple[int, str]] = []
-    for place, _, names in os.walk(source):
+    for place, folders, names in os.walk(source):
+        folders[:] = [name for name in folders if name != without]
         for name in names:
             if name.endswith(".py"):
                 path = os.path.join(place, name)

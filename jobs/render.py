@@ -40,19 +40,18 @@ def main() -> int:
     """Write the report and say where it is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("report", type=Path)
-    parser.add_argument("--facts", nargs="+", required=True)
+    parser.add_argument("--facts", required=True, help="the files of facts, as a JSON list")
     parser.add_argument("--totals", required=True, help="what the total task found, as JSON")
     parser.add_argument("--source", required=True)
+    parser.add_argument("--without", default="", help="the folders that were passed over")
     parser.add_argument("--top", type=int, default=20)
     options = parser.parse_args()
     totals = json.loads(options.totals)
-    facts = rows(options.facts)
+    facts = rows(json.loads(options.facts))
     documentable = sum(fact["documentable"] for fact in facts)
     text = f"""# Python's standard library, measured
 
-`{options.source}`
-
-- modules: {totals["modules"]} ({totals["unreadable"]} that Python cannot parse)
+- modules: {totals["modules"]} ({totals["unreadable"]} of them are not meant to be parsed, and cannot)
 - lines: {totals["lines"]:,}
 - functions: {totals["functions"]:,}
 - classes: {totals["classes"]:,}
@@ -61,6 +60,10 @@ def main() -> int:
 ## The {min(options.top, len(facts))} largest modules
 
 {table(facts, options.top)}
+
+The modules are those that this command counts:
+
+    find {options.source} -name '*.py' -not -path '*/{options.without}/*' | wc -l
 """
     options.report.write_text(text, encoding="utf-8")
     print(f"{totals['modules']} modules, report: {options.report.absolute()}")
