@@ -34,7 +34,8 @@ def find_modules(source: str, folder: str, shards: int, without: str) -> list[st
 
 def total(facts: list[str]) -> dict[str, Any]:
     """Add up the facts in the files *facts*: a line of JSON a module, as measure_module wrote it."""
-    sums = {"modules": 0, "lines": 0, "functions": 0, "classes": 0, "documented": 0, "unreadable": 0}
+    names = ("modules", "lines", "functions", "classes", "documented", "unreadable")
+    sums = dict.fromkeys(names, 0)
     for index, name in enumerate(facts):
         with open(name, encoding="utf-8") as file:
             for line in file:

@@ -47,8 +47,7 @@ def main() -> int:
     with open(options.list) as file:
         paths = file.read().splitlines()
     with open(options.facts, "w", encoding="utf-8") as file:
-        for path in paths:
-            file.write(json.dumps(measure(path, options.source)) + "\n")
+        file.writelines(json.dumps(measure(path, options.source)) + "\n" for path in paths)
     print(options.facts)
     return 0
 

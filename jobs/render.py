@@ -51,7 +51,7 @@ def main() -> int:
     documentable = sum(fact["documentable"] for fact in facts)
     text = f"""# Python's standard library, measured
 
-- modules: {totals["modules"]} ({totals["unreadable"]} of them are not meant to be parsed, and cannot)
+- modules: {totals["modules"]} ({totals["unreadable"]} are not meant to be parsed, and cannot)
 - lines: {totals["lines"]:,}
 - functions: {totals["functions"]:,}
 - classes: {totals["classes"]:,}

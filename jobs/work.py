@@ -2,6 +2,7 @@
 
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
 from orchestrator import task
@@ -29,10 +30,7 @@ def stamp() -> float:
 def table(stamps: dict[str, float], copies: int, cpus: int) -> dict[str, float]:
     """Print how long each group of tasks took; *stamps* are the times between them, in order."""
     names = list(stamps)
-    took = {
-        later: stamps[later] - stamps[earlier]
-        for earlier, later in zip(names, names[1:], strict=False)
-    }
+    took = {later: stamps[later] - stamps[earlier] for earlier, later in pairwise(names)}
     rows: list[tuple[str, ...]] = [("", "compute", "wait")]
     rows += [
         (mode, f"{took[f'compute_{mode}']:.2f} s", f"{took[f'wait_{mode}']:.2f} s")
@@ -46,7 +44,9 @@ def table(stamps: dict[str, float], copies: int, cpus: int) -> dict[str, float]:
         f"\nComputing in threads took {gain:.1f} times as long as in processes: threads take turns "
         "on the GIL.\nWaiting costs a thread nothing; a process also costs its start."
     )
-    task.log.info("thread or process", **{name: round(seconds, 3) for name, seconds in took.items()})
+    task.log.info(
+        "thread or process", **{name: round(seconds, 3) for name, seconds in took.items()}
+    )
     return took
 
 

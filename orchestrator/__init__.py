@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.api import Job, RunResult, TaskResult, load_job, run_job
-    from orchestrator.errors import OrchError, SpecError
     from orchestrator.current import task
+    from orchestrator.errors import OrchError, SpecError
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""Is there what a plan names: functions, programs, modules, directories, interpreters?"""
+"""Whether what a plan names is there: functions, programs, modules, directories, Pythons."""
 
 import json
 import os
@@ -59,7 +59,10 @@ class Checker:
 
     def _where(self, task: PlanTask, key: str) -> Where:
         spec = self.job.tasks[task.name]
-        if key == "python" and key not in {*spec.model_fields_set, *self.job.defaults.model_fields_set}:
+        if key == "python" and key not in {
+            *spec.model_fields_set,
+            *self.job.defaults.model_fields_set,
+        }:
             return ("python",)
         return default_where(spec, self.job.defaults, task.name, key)
 
@@ -194,5 +197,3 @@ def _probe(calls: list[tuple[Any, ...]], root: str) -> list[str | None]:
     except ValueError:
         return ["importing it ended Python"] * len(calls)
     return answers
-
-

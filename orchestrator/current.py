@@ -18,7 +18,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 MAX_DATAGRAM_BYTES = 64 * 1024
 
 
-class TaskCancelled(Exception):  # noqa: N818 - it is a request, not an error
+class TaskCancelled(Exception):
     """Raised by ``task.check()`` once the task was asked to stop."""
 
 
@@ -101,10 +101,8 @@ class _ProcessAttempt:
         if path and self.name is not None and self._send(path, kind, data):
             return
         if kind == "log":
-            fields = " ".join(
-                f"{k}={v!r}" for k, v in data.items() if k not in ("level", "event")
-            )
-            print(f"{data['level']}: {data['event']} {fields}".rstrip(), file=sys.stderr)
+            fields = " ".join(f"{k}={v!r}" for k, v in data.items() if k not in ("level", "event"))
+            sys.stderr.write(f"{data['level']}: {data['event']} {fields}".rstrip() + "\n")
 
     def _send(self, path: str, kind: str, data: dict[str, Any]) -> bool:
         import socket  # noqa: PLC0415 - few programs speak

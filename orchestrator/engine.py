@@ -131,20 +131,8 @@ class Engine:
 
     def _turn(self, events: Sequence[Event]) -> Finished | None:
         """Fold, decide, record, tell, act."""
-        scheduler = self.scheduler
-        told: list[Any] = []
-        for event in events:
-            if event.__class__ is Noted or event.__class__ is Asked:
-                told.append(event)
-                continue
-            counted = scheduler.apply(event)
-            if counted is not None and counted.__class__ in KINDS:
-                told.append(counted)
-                if counted.__class__ is Ended and counted.outcome == "ok":  # type: ignore[union-attr]
-                    self._keep_output(counted)  # type: ignore[arg-type]
-                elif counted.__class__ is Expanded:
-                    self._keep_items(counted)  # type: ignore[arg-type]
-        actions = scheduler.decide(self.clock.now())
+        told = self._folded(events)
+        actions = self.scheduler.decide(self.clock.now())
         told += [action for action in actions if action.__class__ in KINDS]
         recorded = [event for event in told if event.__class__ in KINDS]
         if recorded:
@@ -153,12 +141,28 @@ class Engine:
         finished = None
         for action in actions:
             if action.__class__ is Started:
-                self._launch(action.task, action.attempt)  # type: ignore[union-attr]
+                self._launch(action.task, action.attempt)
             elif action.__class__ is Finished:
                 finished = action
             elif action.__class__ not in KINDS:
                 self._act(action)
-        return finished  # type: ignore[return-value]
+        return finished
+
+    def _folded(self, events: Sequence[Event]) -> list[Any]:
+        """Fold *events* and return those that count, and those that are only told."""
+        told: list[Any] = []
+        for event in events:
+            if event.__class__ is Noted or event.__class__ is Asked:
+                told.append(event)
+                continue
+            counted = self.scheduler.apply(event)
+            if counted is not None and counted.__class__ in KINDS:
+                told.append(counted)
+                if counted.__class__ is Ended and counted.outcome == "ok":
+                    self._keep_output(counted)
+                elif counted.__class__ is Expanded:
+                    self._keep_items(counted)
+        return told
 
     def _tell(self, told: list[Any]) -> None:
         if told:
@@ -217,7 +221,7 @@ class Engine:
 
     def _keep_items(self, event: Expanded) -> None:
         self.plan.tasks[event.task].items = json.loads(event.items)
-        self._make_room(event.task, event.count)
+        self._make_room(event.task, event.instances)
 
     def _resolve(self, name: str) -> Event:
         """Look at the condition, or the items, of a task; both are quick and touch nothing."""

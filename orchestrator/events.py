@@ -89,7 +89,7 @@ class Expanded(NamedTuple):
 
     task: str
     items: str
-    count: int
+    instances: int
     at: float
 
 
@@ -142,15 +142,7 @@ class Asked(NamedTuple):
 
 
 Recorded: TypeAlias = (
-    Started
-    | Ended
-    | Returned
-    | Retrying
-    | Skipped
-    | Cancelled
-    | Expanded
-    | StopAsked
-    | Finished
+    Started | Ended | Returned | Retrying | Skipped | Cancelled | Expanded | StopAsked | Finished
 )
 Event: TypeAlias = Recorded | Decided | Fired | Noted | Asked
 

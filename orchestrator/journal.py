@@ -9,12 +9,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from orchestrator.errors import JournalError
 from orchestrator.events import (
     KINDS,
     RECORDED,
+    Cancelled,
     Ended,
     Expanded,
     Failure,
@@ -73,7 +74,9 @@ class Journal:
                 "INSERT INTO meta VALUES (?, ?)",
                 [(key, json.dumps(value)) for key, value in meta.items()],
             )
-            self._db.executemany("INSERT INTO tasks (name, mode, instances) VALUES (?, ?, ?)", tasks)
+            self._db.executemany(
+                "INSERT INTO tasks (name, mode, instances) VALUES (?, ?, ?)", tasks
+            )
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise JournalError(f"cannot write {self.path}: {error}") from error
@@ -153,11 +156,11 @@ def _row(event: Recorded) -> Row:
     kind = KINDS[event.__class__]
     if event.__class__ is Ended:
         data = None
-        if event.error is not None or event.final or event.left_running:  # type: ignore[union-attr]
-            data = json.dumps([event.error, event.final, event.left_running])  # type: ignore[union-attr]
+        if event.error is not None or event.final or event.left_running:
+            data = json.dumps([event.error, event.final, event.left_running])
         return (
-            event.at, kind, event.task, event.attempt, event.outcome,  # type: ignore[union-attr]
-            event.exit_status, event.signal, event.output, data,  # type: ignore[union-attr]
+            event.at, kind, event.task, event.attempt, event.outcome,
+            event.exit_status, event.signal, event.output, data,
         )  # fmt: skip
     match event:
         case Retrying():
@@ -165,7 +168,7 @@ def _row(event: Recorded) -> Row:
         case Skipped():
             data = json.dumps([event.reason, event.failure])
         case Expanded():
-            data = json.dumps([event.items, event.count])
+            data = json.dumps([event.items, event.instances])
         case StopAsked():
             data = json.dumps([event.reason, event.force, event.signal])
         case Finished():
@@ -199,7 +202,5 @@ def event_of(row: Row) -> Recorded:
         case "finished":
             return Finished(rest[0], rest[1], at)
         case "cancelled":
-            event: Recorded = RECORDED[kind](task, at)
-            return event
-    event = RECORDED[kind](task, attempt, at)
-    return event
+            return Cancelled(task, at)
+    return cast("Recorded", RECORDED[kind](task, attempt, at))

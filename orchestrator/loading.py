@@ -215,7 +215,12 @@ def _at(value: Any, where: Where) -> Any:
 
 
 def _unknown_key(where: Where) -> Problem:
-    models: dict[str, Any] = {"params": Param, "limits": Limits, "defaults": TaskKeys, "tasks": Task}
+    models: dict[str, Any] = {
+        "params": Param,
+        "limits": Limits,
+        "defaults": TaskKeys,
+        "tasks": Task,
+    }
     if len(where) == 1:
         model: Any = Job
     elif len(where) >= 3 and where[-2] == "retry":  # noqa: PLR2004
@@ -350,7 +355,7 @@ def _env_file(job: Job, root: str, problems: list[Problem]) -> dict[str, str]:
     try:
         text = read_bytes(Path(root, job.env_file)).decode()
     except (ValueError, UnicodeDecodeError) as error:
-        said = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+        said = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         problems.append(Problem(("env_file",), f"{quote(job.env_file)}: {said}"))
         return {}
     result: dict[str, str] = {}
@@ -408,7 +413,7 @@ def _limits(loaded: Loaded, unknown: frozenset[str]) -> None:
     plan.timeout_s = _early(loaded, unknown, "timeout")
     plan.grace_s = _early(loaded, unknown, "grace") or 0.0
     for task in plan.tasks.values():
-        if isinstance(task.grace_s, str):
+        if templates.compiled(task.grace_s) is not task.grace_s:
             task.grace_s = plan.grace_s  # from the job, where it was a template
     if isinstance(job.python, str) and "{{" in job.python:
         filled = _early(loaded, unknown, "python")
@@ -433,7 +438,7 @@ def _early(loaded: Loaded, unknown: frozenset[str], *where: str) -> Any:
         filled = template.render(loaded.names)
         model: Any = Limits if where[0] == "limits" else Job
         key = where[-1]
-        extra = {} if model is Limits else {"tasks": {"_": {}}}
+        extra: dict[str, Any] = {} if model is Limits else {"tasks": {"_": {}}}
         return getattr(model.model_validate({key: filled, **extra}), key)
     except TemplateError as error:
         loaded.problems.append(Problem(where, str(error)))
@@ -450,5 +455,3 @@ def _select(plan: Plan, choices: Choices) -> UsageError | None:
     for name, reason in out.items():
         plan.tasks[name].skip = reason
     return None
-
-

@@ -22,7 +22,7 @@ _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _COLOURS = {"debug": _DIM, "info": "", "warning": "\x1b[33m", "error": "\x1b[31m"}
 _MARKS = {
     "task succeeded": ("✓", "\x1b[32m"), "task failed": ("✗", "\x1b[31m"),
-    "task skipped": ("–", _DIM), "task cancelled": ("–", _DIM),
+    "task skipped": ("-", _DIM), "task cancelled": ("-", _DIM),
     "task started": ("▸", "\x1b[36m"), "task retries": ("↻", "\x1b[33m"),
 }  # fmt: skip
 _HIDDEN = frozenset({"timestamp", "level", "event", "run", "task", "attempt", "mode", "outcome",
@@ -129,7 +129,7 @@ def _ordered(fields: Fields) -> Fields:
 
 
 def _plain(fields: Fields) -> Fields:
-    """Return *fields* as logfmt takes them: keys without spaces, text without control characters."""
+    """Return *fields* as logfmt takes them: no spaces in keys, no control characters in text."""
     return {
         "".join(c if c.isalnum() or c in "_-." else "_" for c in key): (
             printable(value) if isinstance(value, str) else value

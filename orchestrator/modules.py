@@ -91,27 +91,31 @@ def outline(path: Path) -> Outline:
         raise NotThere(f"{path} cannot be read: {error}") from None
     found = Outline()
     for node in _statements(tree.body):
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                found.names[node.name] = node
-                found.open |= node.name == "__getattr__"
-            case ast.Import() | ast.ImportFrom():
-                for alias in node.names:
-                    found.open |= alias.name == "*"
-                    found.names[alias.asname or alias.name.partition(".")[0]] = node
-            case ast.Assign(targets=targets):
-                for target in targets:
-                    for name in ast.walk(target):
-                        if isinstance(name, ast.Name):
-                            plain = isinstance(target, ast.Name)
-                            found.names[name.id] = node.value if plain else node
-            case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
-                found.names[name] = value
-            case ast.Global() | ast.Delete() | ast.Expr() if _touches_globals(node):
-                found.open = True
-            case ast.For() | ast.With() | ast.While() | ast.Match():
-                found.open = True
+        _define(node, found)
     return found
+
+
+def _define(node: ast.stmt, found: Outline) -> None:
+    """Take into *found* what one statement defines."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            found.names[node.name] = node
+            found.open |= node.name == "__getattr__"
+        case ast.Import() | ast.ImportFrom():
+            for alias in node.names:
+                found.open |= alias.name == "*"
+                found.names[alias.asname or alias.name.partition(".")[0]] = node
+        case ast.Assign(targets=targets):
+            for target in targets:
+                plain = isinstance(target, ast.Name)
+                names = (part.id for part in ast.walk(target) if isinstance(part, ast.Name))
+                found.names.update(dict.fromkeys(names, node.value if plain else node))
+        case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
+            found.names[name] = value
+        case ast.For() | ast.With() | ast.While() | ast.Match():
+            found.open = True
+        case _:
+            found.open |= _touches_globals(node)
 
 
 def _touches_globals(node: ast.AST) -> bool:

@@ -217,7 +217,7 @@ class Scheduler:
         return event._replace(outcome=node.stopping, output=None, error=error)
 
     def _unprepared(self, event: Ended) -> Event | None:
-        """A condition or the items of a ``foreach`` could not be told."""
+        """Fold the end of a task whose condition, or items, could not be told."""
         node = self.nodes.get(event.task)
         if node is None or not node.resolving or node.state is not WAITING:
             return None
@@ -226,9 +226,7 @@ class Scheduler:
         return event
 
     def _tries_again(self, node: Node, event: Ended) -> bool:
-        return (
-            not event.final and self.stopping is None and node.attempt < node.spec.retry.attempts
-        )
+        return not event.final and self.stopping is None and node.attempt < node.spec.retry.attempts
 
     def _retry(self, node: Node) -> None:
         # by chance, and yet the same whenever this run is folded again
@@ -274,7 +272,7 @@ class Scheduler:
         if node is None or node.children is not None or node.state is not WAITING:
             return None
         node.resolving = False
-        self._expand(node, event.count)
+        self._expand(node, event.instances)
         return event
 
     def _decided(self, event: Decided) -> Event | None:
@@ -347,9 +345,7 @@ class Scheduler:
 
     def _is_cleanup(self, node: Node) -> bool:
         spec = node.spec
-        return spec.run_when == "always" and any(
-            has_begun(self.nodes[need]) for need in spec.needs
-        )
+        return spec.run_when == "always" and any(has_begun(self.nodes[need]) for need in spec.needs)
 
     def _cancel(self, node: Node) -> None:
         self._actions.append(Cancelled(node.name, self.now))
@@ -445,7 +441,7 @@ class Scheduler:
     def _settle(self, node: Node) -> None:
         """Decide on a task whose needs have all ended."""
         if node.state is not WAITING:
-            return
+            return None
         spec = node.spec
         if spec.skip is not None:
             return self._settle_skipped(node, spec.skip, failure=False)

@@ -40,7 +40,7 @@ class Ladder:
 @contextmanager
 def handled(ladder: Ladder) -> Iterator[None]:
     """Route signals to *ladder*; put back what was there. Only the main thread can."""
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, ladder.climb)

@@ -144,8 +144,8 @@ class _Bytes(io.RawIOBase):
 class ContextStream(io.TextIOBase):
     """A text stream that writes to the files of the attempt that the caller belongs to."""
 
-    encoding = "utf-8"  # type: ignore[assignment] # a plain attribute there too
-    errors = "backslashreplace"  # type: ignore[assignment]
+    encoding = "utf-8"
+    errors = "backslashreplace"
 
     def __init__(self, fallback: Any, *, is_err: bool) -> None:
         self.fallback = fallback
@@ -208,7 +208,7 @@ def installed() -> Iterator[None]:
         return
     sys.stdout = cast("TextIO", ContextStream(out, is_err=False))
     sys.stderr = cast("TextIO", ContextStream(err, is_err=True))
-    threading.Thread.start = _start_in_context(start)  # type: ignore[method-assign]
+    threading.Thread.start = _start_in_context(start)  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:

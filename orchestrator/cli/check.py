@@ -20,9 +20,7 @@ def check(
     """
     reports: list[Report] = []
     try:
-        loaded = load(
-            file, options.choices(params), data=options.job_bytes(file), lenient=True
-        )
+        loaded = load(file, options.choices(params), data=options.job_bytes(file), lenient=True)
         errors, warnings = Checker(loaded.plan, loaded.job).deep()
         reports = loaded.source.report(warnings)
         if errors:

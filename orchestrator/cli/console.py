@@ -135,7 +135,7 @@ def flush_and_leave(code: int) -> NoReturn:
     """Leave now: what the tasks registered to be done at exit is done, no thread is waited for."""
     import atexit  # noqa: PLC0415
 
-    atexit._run_exitfuncs()  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

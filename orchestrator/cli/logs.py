@@ -18,7 +18,7 @@ from orchestrator.spec.words import did_you_mean, quote
 _POLL_S = 0.1
 
 
-def logs(  # noqa: PLR0913 - the options of a command line
+def logs(
     run: options.RunName = None,
     task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only this task.")] = None,
     follow: Annotated[
@@ -102,4 +102,3 @@ class _Printer:
             emit(f"{label} {mark} {clean_line(line)}\n")
         else:
             emit(clean_line(line) + "\n")
-

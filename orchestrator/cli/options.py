@@ -33,7 +33,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to
 StateDir = Annotated[
     str | None,
     typer.Option(
-        "--state-dir", envvar="ORCH_STATE_DIR", metavar="DIR", help="Where runs are kept [ROOT/.orch]."
+        "--state-dir",
+        envvar="ORCH_STATE_DIR",
+        metavar="DIR",
+        help="Where runs are kept [ROOT/.orch].",
     ),
 ]
 RunName = Annotated[
@@ -51,7 +54,9 @@ Skip = Annotated[
 
 
 def choices(
-    params: Sequence[str] | None, only: Sequence[str] | None = None, skip: Sequence[str] | None = None
+    params: Sequence[str] | None,
+    only: Sequence[str] | None = None,
+    skip: Sequence[str] | None = None,
 ) -> Choices:
     """Return what the options ask for. Raises ``UsageError``."""
     values: dict[str, Any] = {}

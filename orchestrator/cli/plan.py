@@ -86,8 +86,8 @@ def _conditions(task: PlanTask) -> list[str]:
 
 
 def _text(found: Plan) -> str:
-    lines = [f"{found.name}: {len(found.tasks)} tasks, at most {found.threads} threads and "
-             f"{found.processes} processes at once\n", f"root: {found.root}\n\n"]  # fmt: skip
+    limits = f"at most {found.threads} threads and {found.processes} processes at once"
+    lines = [f"{found.name}: {len(found.tasks)} tasks, {limits}\n", f"root: {found.root}\n\n"]
     order = _order(found)
     width = max(len(task.name) + len(_instances(task)) for task in order)
     for task in order:

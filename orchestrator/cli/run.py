@@ -38,7 +38,7 @@ class TaskOutput(StrEnum):
     none = "none"
 
 
-def run(  # noqa: PLR0913 - the options of a command line
+def run(  # noqa: PLR0913, PLR0917 - the options of a command line
     file: options.File,
     params: options.Params = None,
     only: options.Only = None,

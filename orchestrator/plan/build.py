@@ -16,10 +16,16 @@ from orchestrator.spec.words import did_you_mean, listing, quote
 # Keys that may hold templates for the run, and those that must be known before it starts.
 LATE_KEYS = ("command", "args", "kwargs", "env", "cwd", "when", "foreach")
 EARLY_KEYS = ("python", "allow_failure", "priority", "retry", "timeout", "grace")
+_PLAIN_KEYS = (
+    "function", "program", "module", "shell", "args", "kwargs", "cwd", "python", "output",
+    "run_when", "when", "foreach", "allow_failure", "priority",
+)  # fmt: skip
 _TARGET_KEYS = (*TARGETS, "shell", "args", "kwargs")
 
 
-def build(job: Job, root: str, name: str, broken: Collection[str] = ()) -> tuple[Plan, list[Problem]]:
+def build(
+    job: Job, root: str, name: str, broken: Collection[str] = ()
+) -> tuple[Plan, list[Problem]]:
     """Return the plan of *job*, no template filled in, and what is wrong.
 
     *broken* are names of tasks whose own keys are wrong: known, but not looked at further.
@@ -106,8 +112,7 @@ class _TaskBuilder:
             self._pair(mode)
         implied = self._compile()
         result = PlanTask(self.name, order, mode or "thread")
-        for key in ("function", "program", "module", "shell", "args", "kwargs", "cwd", "python",
-                    "output", "run_when", "when", "foreach", "allow_failure", "priority"):  # fmt: skip
+        for key in _PLAIN_KEYS:
             if key in keys:
                 setattr(result, key, keys[key])
         result.env = self._env()
@@ -170,7 +175,7 @@ class _TaskBuilder:
             return
         if shell:
             if "{{" in command:
-                hint = "pass it as an argument: `args: [\"{{ … }}\"]` is `$1`"
+                hint = 'pass it as an argument: `args: ["{{ … }}"]` is `$1`'
                 self._problem(("command",), "`shell: true` takes no templates", hint=hint)
             return
         try:
@@ -194,7 +199,8 @@ class _TaskBuilder:
                 shown = "null" if value is None else str(value)
                 kind = "a list or a mapping" if isinstance(value, list | dict) else quote(shown)
                 self._problem(
-                    ("args", index), f"found {kind}, expected text: a program's arguments are text; quote it"
+                    ("args", index),
+                    f"found {kind}, expected text: a program's arguments are text; quote it",
                 )
             elif "\0" in value:
                 self._problem(("args", index), f"{quote(value)} holds a NUL character")

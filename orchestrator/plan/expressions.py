@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator.errors import TemplateError
 from orchestrator.spec.words import printable, quote
@@ -29,7 +30,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             return self.undefined(obj=obj, name=argument)
 
 
-_ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - no HTML
+_ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False)
 _GLOBALS = {"range": _ENVIRONMENT.globals["range"]}
 _ENVIRONMENT.globals = _GLOBALS  # the look-ups are named; of the rest only `range` is of use
 _FAILURES = (UndefinedError, SecurityError, ArithmeticError, LookupError, TypeError, ValueError)

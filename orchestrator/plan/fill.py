@@ -31,7 +31,7 @@ def fill(plan: Plan, job: Job, names: Mapping[str, Any], missing: frozenset[str]
 
 
 class _TaskFiller:
-    def __init__(  # noqa: PLR0913 - what one pass over a task needs
+    def __init__(
         self,
         name: str,
         task: PlanTask,
@@ -79,7 +79,9 @@ class _TaskFiller:
         return value
 
     def _lacks(self, template: templates.Template) -> bool:
-        return any(n[0] == "params" and (len(n) == 1 or n[1] in self.missing) for n in template.names) and bool(self.missing)
+        return any(
+            n[0] == "params" and (len(n) == 1 or n[1] in self.missing) for n in template.names
+        ) and bool(self.missing)
 
     def _early(self, key: str, value: Any) -> Any:
         """Fill in *value* and check it as if it had stood in the file."""

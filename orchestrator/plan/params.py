@@ -6,7 +6,7 @@ from datetime import date
 from math import isfinite
 from typing import Any
 
-from orchestrator.errors import Problem, UsageError, Where
+from orchestrator.errors import Problem, TemplateError, UsageError, Where
 from orchestrator.plan import templates
 from orchestrator.spec.models import Param, is_template
 from orchestrator.spec.words import did_you_mean, found, listing, quote
@@ -87,7 +87,7 @@ def defaults(
             if is_template(value):
                 value = templates.parse(value).render(names)
             values[name] = value if value is None else checked(param, value, absolute)
-        except (ValueError, templates.TemplateError) as error:
+        except (ValueError, TemplateError) as error:
             problems.append(Problem(where, str(error)))
     return values, problems
 
@@ -119,9 +119,7 @@ def given(
 def missing(params: Mapping[str, Param], values: Mapping[str, Any]) -> list[str]:
     """Return the names of the parameters that must be given and are not."""
     return [
-        name
-        for name, param in params.items()
-        if name not in values and param.required is not False
+        name for name, param in params.items() if name not in values and param.required is not False
     ]
 
 
@@ -188,9 +186,7 @@ def _from_text(param: Param, text: str) -> Any:
             case "float":
                 return float(text)
             case "bool":
-                return {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}[
-                    text.lower()
-                ]
+                return {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}[text.lower()]
             case "choice":
                 return next(c for c in param.choices or () if text in (c, str(c)))
     except (ValueError, KeyError, StopIteration):

@@ -1,4 +1,4 @@
-"""A task of the plan becomes an attempt: what is left of its templates filled in, paths made whole."""
+"""A task of the plan becomes an attempt: the rest of its templates filled in, paths made whole."""
 
 import posixpath
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Preparer:
     programs that name no other. Paths of a task's files are *folder*``/TASK.ATTEMPT.out|.err``.
     """
 
-    def __init__(  # noqa: PLR0913 - the places of one run
+    def __init__(
         self,
         *,
         root: str,
@@ -34,7 +34,9 @@ class Preparer:
         self.environment = dict(environment)
         self._common = {"ORCH_RUN_ID": run_id, "ORCH_RUN_DIR": folder, "ORCH_SOCKET": socket}
 
-    def scope(self, task: PlanTask, index: int | None, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    def scope(
+        self, task: PlanTask, index: int | None, outputs: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Return the names that the templates of an attempt may look up.
 
         Raises ``TemplateError`` where the item of the instance itself has a template that fails.
@@ -104,13 +106,16 @@ class Preparer:
         return env
 
 
+_EXPECTED: dict[type, str] = {list: "a list", dict: "a mapping", str: "text"}
+
+
 def _take(value: Any, scope: Mapping[str, Any] | None, kind: type, key: str) -> Any:
     """Return *value* filled in, in containers of its own, checked to be of *kind*."""
     if not value and kind is not str:
         return kind()
     result = templates.fill(value, scope or {})
     if not isinstance(result, kind):
-        expected = {list: "a list", dict: "a mapping", str: "text"}[kind]
+        expected = _EXPECTED[kind]
         raise TemplateError(f"`{key}`: found {found(result)}, expected {expected}")
     return result
 

@@ -198,5 +198,3 @@ def summary(folder: Path) -> dict[str, Any]:
         "started_at": meta.get("started_at"),
         "duration_s": round(finished.at, 6) if finished else None,
     }
-
-

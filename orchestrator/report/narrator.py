@@ -96,7 +96,9 @@ class Narrator:
                 what = "run is killed" if force else "run is stopped"
                 log("warning", what, reason=reason, signal=number)
             case Noted(task, attempt, "log", data):
-                fields = {k: v for k, v in data.items() if k not in ("level", "event", "task", "run")}
+                fields = {
+                    k: v for k, v in data.items() if k not in ("level", "event", "task", "run")
+                }
                 level = data.get("level") if data.get("level") in LEVELS else "info"
                 log(str(level), str(data.get("event", "")), task=task, attempt=attempt,
                     **{k: v for k, v in fields.items() if k != "attempt"})  # fmt: skip

@@ -113,9 +113,10 @@ class Progress:
             (f"{counts['running']} running", "cyan"),
             " · ",
             (f"{waiting} waiting", "dim"),
-            *([" · ", (f"{counts['failed']} failed", "red")] if counts["failed"] else []),
-            (f"   {show(now)}", "dim"),
         )
+        if counts["failed"]:
+            head.append(" · ").append(f"{counts['failed']} failed", "red")
+        head.append(f"   {show(now)}", "dim")
         grid = Table.grid(padding=(0, 2))
         for name, at in list(self._started.items())[:_ROWS]:
             note = self._notes.get(name, "")

@@ -98,7 +98,9 @@ class Failures:
             parts.append(f"      {where}next: {report['next']}\n")
         more = len(self.failed) - MAX_SHOWN
         if more > 0:
-            parts.append(f"orch: {more} more failed     next: orch show {command_suffix(self._run)}\n")
+            parts.append(
+                f"orch: {more} more failed     next: orch show {command_suffix(self._run)}\n"
+            )
         for (task, _), trace in self.given_up.items():
             where = next((x.strip() for x in reversed(trace.splitlines()) if "File " in x), "")
             parts.append(f"orch: the thread of task {quote(task)} still runs: {printable(where)}\n")

@@ -52,7 +52,8 @@ class Follower:
 
     def poll(self) -> bool:
         """Read what is new; tell whether anything was."""
-        return any([self._poll(path) for path in list(self._files)])
+        found = [self._poll(path) for path in list(self._files)]
+        return any(found)
 
     def finish(self, path: Path) -> None:
         """Read what is left of the file at *path*, its last line too, and let it go."""

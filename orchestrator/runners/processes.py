@@ -52,9 +52,7 @@ class ProcessRunner:
             failure = exit_failure(status, attempt, killed=key in self._killed) or Failure(
                 "ExitStatus", f"the process left with exit status {status.status} and no result"
             )
-        self._post(
-            Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
-        )
+        self._post(Ended(*key, outcome, self._now(), status.status, status.signal, output, failure))
 
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Send TERM to the group of the attempt; with *force* KILL."""

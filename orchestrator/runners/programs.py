@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 
 from orchestrator import jsonio
-from orchestrator.events import Attempt, Ended, Failure
+from orchestrator.events import Attempt, Ended, Failure, Outcome
 from orchestrator.runners import Now, Post
 from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch, signal_name
 
@@ -41,10 +41,8 @@ class ProgramRunner:
                 failure = Failure("OutputError", str(error))
         with suppress(OSError):
             os.unlink(attempt.output_path)
-        outcome = "ok" if failure is None else "failed"
-        self._post(
-            Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
-        )
+        outcome: Outcome = "ok" if failure is None else "failed"
+        self._post(Ended(*key, outcome, self._now(), status.status, status.signal, output, failure))
 
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Send TERM to the group of the attempt; with *force* KILL."""

@@ -78,7 +78,6 @@ class ThreadRunner:
         thread.start()
 
     def _failed_to_start(self, work: _Work, error: Exception) -> None:
-        attempt = work.attempt
         failure = Failure("LaunchError", f"no thread to be had: {error}")
         self._finish(work, ("launch_failed", None, failure))
 
@@ -123,9 +122,7 @@ class ThreadRunner:
             self._post(Returned(attempt.task, attempt.number, now))
             return
         outcome, output, error = result
-        self._post(
-            Ended(attempt.task, attempt.number, outcome, now, None, None, output, error)
-        )
+        self._post(Ended(attempt.task, attempt.number, outcome, now, None, None, output, error))
 
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Set the attempt's token; with *force* give its thread up."""
@@ -145,9 +142,7 @@ class ThreadRunner:
         if work.attempt.cwd is None:
             self._threads -= 1
         failure = Failure("Timeout", "the thread did not stop and was given up", where)
-        self._post(
-            Ended(task, number, "timed_out", self._now(), error=failure, left_running=True)
-        )
+        self._post(Ended(task, number, "timed_out", self._now(), error=failure, left_running=True))
 
     def close(self, grace_s: float) -> None:
         """Set every token and let the threads that wait end; the rest end with the process."""

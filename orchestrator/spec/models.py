@@ -1,12 +1,11 @@
 """The models of a job file, validated by pydantic: what may stand where, and of what type.
 
 They know one file and nothing else: whether a name exists, a graph has a cycle or
-a program is there is asked later (``plan``, ``checks``). A value that holds a template is let through as text
-wherever it may be one, and checked again by the same model once it is filled in.
+a program is there is asked later (``plan``, ``checks``). A value that holds a template is let
+through as text wherever it may be one, and checked again by the same model once it is filled in.
 """
 
 import re
-from collections.abc import Callable
 from math import isfinite
 from typing import Annotated, Any, Literal
 
@@ -280,6 +279,8 @@ Limit = Annotated[
     WrapValidator(_late),
     _schema({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
 ]
+
+
 def _env_name(name: str) -> str:
     if not name or "=" in name or "\0" in name:
         raise complain(f"{quote(name)} cannot be the name of an environment variable")
@@ -299,9 +300,9 @@ class Model(BaseModel):
 class Param(Model):
     """A parameter of the job, given by ``-p NAME=VALUE``."""
 
-    type: Annotated[
-        ParamType, _one_of("str", "int", "float", "bool", "path", "date", "choice")
-    ] = Field("str", description="what its value is; `path` starts at root, or where -p was typed")
+    type: Annotated[ParamType, _one_of("str", "int", "float", "bool", "path", "date", "choice")] = (
+        Field("str", description="what its value is; `path` starts at root, or where -p was typed")
+    )
     default: Any = Field(None, description="its value where none is given")
     required: Annotated[bool, BeforeValidator(_boolean)] | None = Field(
         None, description="must be given; default: true where there is no default"
@@ -401,9 +402,9 @@ class TaskKeys(Model):
         Literal["succeeded", "failed", "always"], _one_of("succeeded", "failed", "always")
     ] = Field("succeeded", description="how its needs must have ended")
     allow_failure: Flag = Field(False, description="its failure fails neither dependents nor run")
-    ok_exit_codes: Annotated[list[Annotated[int, BeforeValidator(_whole)]], _expect("a list", list)] = (
-        Field([0], description="exit codes that mean success", min_length=1)
-    )
+    ok_exit_codes: Annotated[
+        list[Annotated[int, BeforeValidator(_whole)]], _expect("a list", list)
+    ] = Field([0], description="exit codes that mean success", min_length=1)
     output: Annotated[Literal["stdout", "json"], _one_of("stdout", "json")] | None = Field(
         None, description="take stdout as the output, as text or as JSON; default: $ORCH_OUTPUT"
     )
@@ -469,5 +470,3 @@ def json_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "orch job file"
     return schema
-
-
