@@ -15,15 +15,11 @@ from orchestrator.errors import JournalError
 from orchestrator.events import (
     KINDS,
     RECORDED,
-    Cancelled,
     Ended,
-    Expanded,
     Failure,
     Finished,
     Recorded,
-    Retrying,
-    Skipped,
-    StopAsked,
+    Started,
 )
 
 VERSION = 1
@@ -33,18 +29,11 @@ PRAGMA user_version = {VERSION};
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE tasks (ord INTEGER PRIMARY KEY, name TEXT, mode TEXT, instances INTEGER);
 CREATE TABLE events (
-  seq INTEGER PRIMARY KEY, at REAL, kind TEXT, task TEXT, attempt INTEGER, outcome TEXT,
-  exit_status INTEGER, signal INTEGER, output TEXT, data TEXT
+  seq INTEGER PRIMARY KEY, at REAL, kind TEXT, task TEXT, attempt INTEGER, data TEXT
 );
 """
-_INSERT = (
-    "INSERT INTO events (at, kind, task, attempt, outcome, exit_status, signal, output, data) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_SELECT = (
-    "SELECT at, kind, task, attempt, outcome, exit_status, signal, output, data "
-    "FROM events ORDER BY seq"
-)
+_INSERT = "INSERT INTO events (at, kind, task, attempt, data) VALUES (?, ?, ?, ?, ?)"
+_SELECT = "SELECT at, kind, task, attempt, data FROM events ORDER BY seq"
 Row = tuple[Any, ...]
 
 
@@ -153,54 +142,39 @@ def _uri(path: Path) -> str:
 
 
 def _row(event: Recorded) -> Row:
-    kind = KINDS[event.__class__]
+    """Return the row of *event*; what its columns do not hold is JSON, or nothing to say."""
+    if event.__class__ is Started:
+        return (event.at, "started", event.task, event.attempt, None)
     if event.__class__ is Ended:
-        data = None
-        if event.error is not None or event.final or event.left_running:
-            data = json.dumps([event.error, event.final, event.left_running])
-        return (
-            event.at, kind, event.task, event.attempt, event.outcome,
-            event.exit_status, event.signal, event.output, data,
-        )  # fmt: skip
-    match event:
-        case Retrying():
-            data = json.dumps([event.delay_s])
-        case Skipped():
-            data = json.dumps([event.reason, event.failure])
-        case Expanded():
-            data = json.dumps([event.items, event.instances])
-        case StopAsked():
-            data = json.dumps([event.reason, event.force, event.signal])
-        case Finished():
-            data = json.dumps([event.state, event.exit_code])
-        case _:
-            data = None
+        # an attempt that succeeded without an output, on a thread, is the common one
+        data = None if event[2:] == ("ok", event.at, *_PLAIN_END) else _json(event[2:3] + event[4:])
+        return (event.at, "ended", event.task, event.attempt, data)
+    kind = event.__class__
     task, attempt = getattr(event, "task", None), getattr(event, "attempt", None)
-    return (event.at, kind, task, attempt, None, None, None, None, data)
+    rest = [getattr(event, name) for name in _REST[kind]]
+    return (event.at, KINDS[kind], task, attempt, _json(rest) if rest else None)
+
+
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_PLAIN_END = (None, None, "null", None, False, False)
+_REST = {
+    kind: [name for name in kind._fields if name not in ("at", "task", "attempt")] for kind in KINDS
+}
 
 
 def event_of(row: Row) -> Recorded:
     """Return the event that a row of the journal holds."""
-    at, kind, task, attempt, outcome, exit_status, signal, output, data = row
-    rest = json.loads(data) if data is not None else []
-    match kind:
-        case "ended":
-            error, final, left_running = rest or (None, False, False)
-            failure = Failure(*error) if error else None
-            return Ended(
-                task, attempt, outcome, at, exit_status, signal, output, failure, final,
-                left_running,
-            )  # fmt: skip
-        case "retrying":
-            return Retrying(task, attempt, rest[0], at)
-        case "skipped":
-            return Skipped(task, rest[0], rest[1], at)
-        case "expanded":
-            return Expanded(task, rest[0], rest[1], at)
-        case "stop_asked":
-            return StopAsked(rest[0], rest[1], at, rest[2])
-        case "finished":
-            return Finished(rest[0], rest[1], at)
-        case "cancelled":
-            return Cancelled(task, at)
-    return cast("Recorded", RECORDED[kind](task, attempt, at))
+    at, kind, task, attempt, data = row
+    if kind == "ended":
+        if data is None:
+            return Ended(task, attempt, "ok", at, *_PLAIN_END)
+        outcome, exit_status, signal, output, error, *flags = json.loads(data)
+        failure = Failure(*error) if error else None
+        return Ended(task, attempt, outcome, at, exit_status, signal, output, failure, *flags)
+    event = RECORDED[kind]
+    fields = dict(zip(_REST[event], json.loads(data) if data else (), strict=True))
+    if task is not None:
+        fields["task"] = task
+    if attempt is not None:
+        fields["attempt"] = attempt
+    return cast("Recorded", event(at=at, **fields))

@@ -4,11 +4,14 @@ Lines are collected during a turn of the loop and written at once. A sink that b
 | head``, a full disk) is dropped and said so once on another; tasks never notice.
 """
 
+import json
 import os
+import time
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import orjson
 import structlog
 
 from orchestrator.spec.durations import show
@@ -65,11 +68,11 @@ class Log:
         self._told_broken: set[str] = set()
         self._logger = structlog.wrap_logger(
             None,
-            processors=[_stamp, self._render],
+            processors=[self._render],
             wrapper_class=structlog.make_filtering_bound_logger(self._level),
             context_class=dict,
             run=run,
-        )
+        ).bind()
 
     def add(self, sink: Sink, form: Format, *, colour: bool = False) -> None:
         """Send every line to *sink* too, in format *form*."""
@@ -83,9 +86,11 @@ class Log:
         """Tell whether lines of *level* are wanted."""
         return LEVELS[level] >= self._level and bool(self._outlets)
 
-    def _render(self, _logger: Any, _method: str, fields: Fields) -> str:
+    def _render(self, _logger: Any, method: str, fields: Fields) -> str:
+        fields["timestamp"] = _now_text()
+        fields["level"] = method
         for _, render, lines in self._outlets:
-            lines.append(render(dict(fields)))
+            lines.append(render(fields))
         raise structlog.DropEvent
 
     def flush(self) -> None:
@@ -104,18 +109,31 @@ class Log:
             self.flush()
 
 
-def _stamp(_logger: Any, method: str, fields: Fields) -> Fields:
-    now = datetime.now(UTC)
-    fields["timestamp"] = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    fields["level"] = method
-    return fields
+_second = (0, "")
+
+
+def _now_text() -> str:
+    """Return the time in UTC as ISO 8601, to the millisecond."""
+    global _second  # noqa: PLW0603 - a line a task: the text is made once a second
+    now = time.time()
+    whole = int(now)
+    if whole != _second[0]:
+        _second = (whole, datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+    return f"{_second[1]}.{int((now - whole) * 1000):03d}Z"
+
+
+def to_json(fields: Fields) -> str:
+    """Return *fields* as a line of JSON; what has no JSON stands in it as its repr."""
+    try:
+        return orjson.dumps(fields, default=repr).decode()
+    except (TypeError, ValueError):  # huge integers, lone surrogates, keys that are not text
+        return json.dumps({str(key): value for key, value in fields.items()}, default=repr)
 
 
 def renderer(form: Format, *, colour: bool = False) -> Callable[[Fields], str]:
     """Return what turns the fields of a line into text."""
     if form == "json":
-        to_json = structlog.processors.JSONRenderer(default=repr, ensure_ascii=False)
-        return lambda fields: str(to_json(None, "", _ordered(fields)))
+        return lambda fields: to_json(_ordered(fields))
     if form == "keyvalue":
         to_pairs = structlog.processors.LogfmtRenderer(bool_as_flag=False)
         return lambda fields: str(to_pairs(None, "", _plain(_ordered(fields))))
@@ -142,7 +160,7 @@ def _plain(fields: Fields) -> Fields:
 def console_line(fields: Fields, *, colour: bool) -> str:
     """Return a line for people: time, mark, task, what happened, how long it took."""
     event, level, task = fields["event"], fields["level"], fields.get("task")
-    time = datetime.fromisoformat(fields["timestamp"]).astimezone().strftime("%H:%M:%S")
+    clock = datetime.fromisoformat(fields["timestamp"]).astimezone().strftime("%H:%M:%S")
     mark, paint = _MARKS.get(event, ("·", _COLOURS.get(level, "")))
     extra = _extra(fields)
     if event in _MARKS and task is not None:
@@ -154,17 +172,18 @@ def console_line(fields: Fields, *, colour: bool) -> str:
     else:
         what = f"{task:<20} {event}" if task is not None else str(event)
         said = extra
-    took = f"{show(fields['duration_s']):>9}" if "duration_s" in fields else ""
+    took = show(fields["duration_s"]) if "duration_s" in fields else ""
+    took = f" {took:>9}" if task is not None else f" in {took}" if took else ""
     what, said = printable(what), printable(said)
     if not colour:
-        return f"{time} {mark} {what} {took}  {said}".rstrip()
-    return f"{_DIM}{time}{_RESET} {paint}{mark}{_RESET} {what} {took}  {paint}{said}{_RESET}"
+        return f"{clock} {mark} {what}{took}  {said}".rstrip()
+    return f"{_DIM}{clock}{_RESET} {paint}{mark}{_RESET} {what}{took}  {paint}{said}{_RESET}"
 
 
 def _extra(fields: Fields) -> str:
     parts = []
     for key, value in fields.items():
-        if key in _HIDDEN or value is None:
+        if key in _HIDDEN or value is None or (key == "exit_status" and "error" in fields):
             continue
         parts.append(str(value) if key in ("error", "reason") else f"{key}={value}")
     return "  ".join(parts)

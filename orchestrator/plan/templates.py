@@ -17,6 +17,7 @@ from orchestrator.spec.words import did_you_mean, quote
 
 ROOTS = ("params", "env", "sys", "run", "item", "tasks")
 _LOOKUP = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*\Z")
+_ATOMS = frozenset({str, int, float, bool, type(None)})
 _WORDS = frozenset({"true", "false", "none", "True", "False", "None", "not"})
 
 
@@ -184,7 +185,8 @@ def templates(value: Any, where: Where = ()) -> Iterator[tuple[Where, Template]]
         yield where, value
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from templates(item, (*where, index))
+            if item.__class__ not in _ATOMS:  # a list may be long
+                yield from templates(item, (*where, index))
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from templates(item, (*where, key))

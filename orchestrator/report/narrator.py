@@ -10,6 +10,7 @@ from orchestrator.events import (
     Cancelled,
     Ended,
     Expanded,
+    Failure,
     Finished,
     Noted,
     Recorded,
@@ -23,6 +24,17 @@ from orchestrator.logs import LEVELS, Log
 from orchestrator.running import Run
 
 MAX_TEXT = 2000
+# What orch itself says needs no name before it.
+_OWN_TYPES = frozenset(
+    {"ExitStatus", "Signal", "Timeout", "Stopped", "LaunchError", "OutputError", "TemplateError"}
+)
+
+
+def in_words(failure: Failure) -> str:
+    """Return *failure* for people: the exception's name and its text, or what orch says."""
+    if failure.type in _OWN_TYPES:
+        return failure.message
+    return f"{failure.type}: {failure.message}" if failure.message else failure.type
 
 
 class Narrator:
@@ -69,10 +81,10 @@ class Narrator:
         if event.outcome == "ok":
             self._log.log("info", "task succeeded", **fields)
             return
-        if event.exit_status:
+        if event.exit_status is not None:
             fields["exit_status"] = event.exit_status
         if event.error is not None:
-            fields["error"] = f"{event.error.type}: {event.error.message}"[:MAX_TEXT]
+            fields["error"] = in_words(event.error)[:MAX_TEXT]
         if event.left_running:
             fields["given_up"] = True
         name = "task cancelled" if event.outcome == "stopped" else "task failed"

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.events import Asked, Ended, Noted, Recorded, Retrying, Returned, Started
 from orchestrator.places import STATE_DIR
+from orchestrator.report.narrator import in_words
 from orchestrator.report.tail import last_lines
 from orchestrator.running import Run
 from orchestrator.spec.durations import show
@@ -69,8 +70,7 @@ class Failures:
             "of": spec.retry.attempts,
             "outcome": event.outcome,
             "allowed": spec.allow_failure,
-            "error": event.error.message if event.error else None,
-            "error_type": event.error.type if event.error else None,
+            "error": in_words(event.error) if event.error else event.outcome,
             "duration_s": round(duration_s, 6),
             "stderr_tail": lines,
             "log": str(_relative(log)) if log else None,
@@ -91,7 +91,7 @@ class Failures:
             took = f", {show(report['duration_s'])} after start" if report["attempt"] else ""
             parts.append(
                 f"orch: task {bold}{quote(report['task'])}{reset} {failed}{attempt}: "
-                f"{_why(report)}{took}\n"
+                f"{_first_line(report['error'])}{took}\n"
             )
             parts += [f"      {dim}|{reset} {line}\n" for line in report["stderr_tail"]]
             where = f"log: {report['log']}     " if report["log"] else ""
@@ -107,13 +107,8 @@ class Failures:
         return "".join(parts)
 
 
-def _why(report: dict[str, Any]) -> str:
-    message = printable(str(report["error"] or report["outcome"]).partition("\n")[0][:300])
-    kind = report["error_type"]
-    if kind in (None, "ExitStatus", "Signal", "Timeout", "LaunchError", "OutputError",
-                "TemplateError"):  # fmt: skip
-        return message
-    return f"{kind}: {message}" if message else str(kind)
+def _first_line(text: str) -> str:
+    return printable(text.partition("\n")[0][:300])
 
 
 def command_suffix(run: Run) -> str:

@@ -8,6 +8,7 @@ given up, named with the line it stands at, and replaced by another.
 import sys
 import threading
 import traceback
+from collections import deque
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any
@@ -41,7 +42,8 @@ class ThreadRunner:
 
     def __init__(self, run_id: str, post: Post, now: Now) -> None:
         self._run_id, self._post, self._now = run_id, post, now
-        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._waiting: deque[_Work] = deque()
+        self._wake: SimpleQueue[bool] = SimpleQueue()
         self._works: dict[tuple[str, int], _Work] = {}
         self._threads = 0
         self._interval_s = sys.getswitchinterval()
@@ -66,7 +68,9 @@ class ThreadRunner:
                 if self._threads == 0:
                     self._failed_to_start(work, error)
                     return
-        self._queue.put(work)
+        self._waiting.append(work)
+        if self._wake.empty():
+            self._wake.put(True)
 
     def _note(self, name: str, number: int, kind: Any, data: dict[str, Any]) -> None:
         self._post(Noted(name, number, kind, data, self._now()))
@@ -82,8 +86,20 @@ class ThreadRunner:
         self._finish(work, ("launch_failed", None, failure))
 
     def _work_off(self) -> None:
-        """Run attempts one after the other; end when told to, or when given up in the meantime."""
-        while (work := self._queue.get()) is not None:
+        """Run attempts one after the other; end when told to, or when given up in the meantime.
+
+        One thread is woken for any number of attempts, and wakes the next one before it begins:
+        attempts that take no time are worked off by one or two, without a switch for each.
+        """
+        while True:
+            try:
+                work = self._waiting.popleft()
+            except IndexError:
+                if not self._wake.get():
+                    return
+                continue
+            if self._waiting and self._wake.empty():
+                self._wake.put(True)
             self._run(work)
             if work.given_up:
                 return  # another thread took its place
@@ -150,7 +166,7 @@ class ThreadRunner:
         for work in list(self._works.values()):
             work.current.token = True
         for _ in range(self._threads):
-            self._queue.put(None)
+            self._wake.put(False)
         sys.setswitchinterval(self._interval_s)
 
 
