@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from orchestrator import modules, probe
@@ -32,7 +31,9 @@ class Checker:
     def check(self) -> list[Problem]:
         """Return what is missing, by looking at files only. Interpreters are resolved in place."""
         if not os.path.isdir(self.root):
-            return [Problem(("root",), f"no such directory: {self.root}")]
+            there = os.path.exists(self.root)
+            what = "is a file, expected a directory" if there else "no such directory"
+            return [Problem(("root",), f"{self.root}: {what}")]
         for task in self.plan.tasks.values():
             if task.skip is None:
                 self._check(task)
@@ -88,16 +89,15 @@ class Checker:
         )
 
     def _program(self, task: PlanTask) -> str | None:
-        path = Path(self.root, task.program or "")
-        if path.is_file():
+        path = os.path.join(self.root, task.program or "")
+        if os.path.isfile(path):
             return None
-        if path.is_dir():
+        if os.path.isdir(path):
             return f"{quote(task.program)} is a directory, expected a Python file"
-        near = ""
-        if path.parent.is_dir():
-            names = [str(other.relative_to(self.root) if other.is_relative_to(self.root) else other)
-                     for other in path.parent.iterdir() if other.is_file()]  # fmt: skip
-            near = did_you_mean(task.program or "", names)
+        folder = os.path.dirname(path)
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        beside = os.path.dirname(task.program or "")
+        near = did_you_mean(task.program or "", [os.path.join(beside, name) for name in names])
         return f"no such program: {quote(task.program)} in {self.root}{near}"
 
     def _module(self, task: PlanTask) -> str | None:
@@ -108,9 +108,11 @@ class Checker:
         return None
 
     def _folder(self, task: PlanTask) -> str | None:
-        path = Path(self.root, task.cwd)
-        if path.is_dir():
+        path = os.path.join(self.root, task.cwd)
+        if os.path.isdir(path):
             return None
+        if os.path.exists(path):
+            return f"{quote(task.cwd)} is a file, expected a directory"
         return f"no such directory: {quote(task.cwd)} in {self.root}"
 
     def _own_folder(self, _task: PlanTask) -> str | None:

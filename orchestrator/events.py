@@ -12,7 +12,7 @@ State: TypeAlias = Literal[
     "waiting", "ready", "running", "backoff", "succeeded", "failed", "skipped", "cancelled"
 ]
 RunState: TypeAlias = Literal["running", "interrupted", "succeeded", "failed", "cancelled"]
-StopReason: TypeAlias = Literal["signal", "timeout", "fail_fast", "fault"]
+StopReason: TypeAlias = Literal["signal", "timeout", "fail_fast"]
 
 
 class Failure(NamedTuple):

@@ -37,7 +37,7 @@ def resolve(reference: str) -> Callable[..., Any]:
         for name in path.split("."):
             target = getattr(target, name)
         if not callable(target):
-            raise TypeError(f"{reference} is a {type(target).__name__}, not a function")
+            raise TypeError(f"{reference} is not a function: `{type(target).__name__}`")
         function = _found[reference] = target
     return function
 

@@ -26,7 +26,11 @@ from orchestrator.spec.words import did_you_mean, found, listing, quote
 STDIN = "-"
 _MANY_THREADS = 4
 _LEAST_THREADS = 8
-_WHAT_RUNS = ("mode", "shell", *TARGETS, "run", "script", "cmd", "type", "callable")
+# Where one of these is wrong, whatever else could be said of the task may be wrong too.
+_DECISIVE = (
+    "mode", "shell", *TARGETS, "args", "kwargs", "foreach", "<<",
+    "run", "script", "cmd", "type", "callable",
+)  # fmt: skip
 # What people write first, coming from other tools.
 _OTHER_WORDS = {
     "run": "write `command: |` with `shell: true`, or `command: [program, argument]`",
@@ -145,18 +149,36 @@ def _validated(source: Source) -> tuple[Job | None, list[str], list[Problem]]:
     if not isinstance(value, dict):
         message = f"the file holds {found(value)}, expected a mapping with `tasks`"
         return None, [], [*problems, Problem((), message)]
+    places = [(where, True) for where in source.poisoned]
     try:
-        return Job.model_validate(value), [], problems
+        job = Job.model_validate(value)
+        if not places:
+            return job, [], problems
     except ValidationError as error:
-        places = [_place(value, item["loc"]) for item in error.errors(include_url=False)]
-        for item, (where, at_key) in zip(error.errors(include_url=False), places, strict=True):
+        for item in error.errors(include_url=False):
+            where, at_key = _place(value, item["loc"])
+            places.append((where, at_key))
             if not any(where[: len(bad)] == bad for bad in source.poisoned):
                 problems.append(_problem(value, where, at_key, item))
-    rest, broken = _without(value, [where for where, _ in places])
+    problems = _without_consequences(problems)
+    wrong = [where for where, _ in places]
+    if ("params",) in wrong:
+        return None, [], problems  # every look-up of a parameter would be told as wrong
+    rest, broken = _without(value, wrong)
     try:
         return Job.model_validate(rest), broken, problems
     except ValidationError:
         return None, [], problems
+
+
+def _without_consequences(problems: list[Problem]) -> list[Problem]:
+    """Return *problems* without "no `tasks`" where a key like it is told as unknown."""
+    meant = any(
+        len(problem.where) == 1
+        and ("`tasks`" in problem.message or "`tasks`" in (problem.hint or ""))
+        for problem in problems
+    )
+    return [problem for problem in problems if problem.where or not meant]
 
 
 def _place(value: Any, loc: tuple[int | str, ...]) -> tuple[Where, bool]:
@@ -230,7 +252,8 @@ def _unknown_key(where: Where) -> Problem:
     key = str(where[-1])
     hint = _OTHER_WORDS.get(key)
     known = [name for name in model.model_fields if name != hint]
-    near = "" if hint else did_you_mean(key, known)
+    elsewhere = key in Job.model_fields or key in Task.model_fields
+    near = "" if hint or elsewhere else did_you_mean(key, known)
     message = f"unknown key{near}"
     if not near and not hint:
         if model is TaskKeys and key in Task.model_fields:
@@ -264,7 +287,7 @@ def _without(value: dict[str, Any], places: list[Where]) -> tuple[dict[str, Any]
             part.pop(name, None)
         elif isinstance(inner, dict):
             part[name] = {key: item for key, item in inner.items() if key != where[2]}
-        if top == "tasks" and (len(where) == 2 or where[2] in _WHAT_RUNS):  # noqa: PLR2004
+        if top == "tasks" and (len(where) == 2 or where[2] in _DECISIVE):  # noqa: PLR2004
             broken[name] = None
         elif top == "params" and len(where) == 2:  # noqa: PLR2004
             part[name] = {}

@@ -196,7 +196,8 @@ def misfit(function: _Function, args: Any, kwargs: Any) -> str | None:
     by_name = {arg.arg for arg in spec.args + spec.kwonlyargs}
     call = f"`{function.name}({', '.join(_parameters(spec))})`"
     if len(args) > len(positional) and spec.vararg is None:
-        return f"{len(args)} arguments, and {call} takes {len(positional)}"
+        plural = "s" if len(args) != 1 else ""
+        return f"{len(args)} argument{plural}, and {call} takes {len(positional)}"
     for name in kwargs:
         if name in positional[: len(args)] and name in by_name:
             return f"argument {quote(name)} is given twice, in `args` and in `kwargs`"

@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 
@@ -19,21 +20,32 @@ def main() -> None:
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.insert(0, package)
     from orchestrator import functions  # noqa: PLC0415 - found by the line above
+    from orchestrator.spec import words  # noqa: PLC0415
 
     sys.path.pop(0)
     functions.place_root(root)
-    answers = [_look(functions, *call) for call in calls]
+    answers = [_look(functions, words, *call) for call in calls]
     sys.stdout.flush()
     os.write(answer, ("\n" + json.dumps(answers)).encode())
     os._exit(0)  # threads and exit handlers of the modules are nobody's business here
 
 
-def _look(functions: Any, reference: str, args: int | None, kwargs: list[str] | None) -> str | None:
+def _look(
+    functions: Any, words: Any, reference: str, args: int | None, kwargs: list[str] | None
+) -> str | None:
+    """Return what is wrong with calling *reference* so."""
+    module, _, path = reference.partition(":")
     try:
-        function = functions.resolve(reference)
+        function: Any = import_module(module)
     except BaseException as error:  # noqa: BLE001 - the modules may raise anything
         failure = functions.failure_of(error)
-        return f"importing `{reference}` raises {failure.type}: {failure.message[:200]}"
+        return f"importing `{module}` raises {failure.type}: {failure.message[:200]}"
+    for name in path.split("."):
+        if not hasattr(function, name):
+            return f"`{module}` has no {words.quote(name)}{words.did_you_mean(name, dir(function))}"
+        function = getattr(function, name)
+    if not callable(function):
+        return f"{words.quote(path)} of module `{module}` is not a function"
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return f"`{reference}` is a generator, and the task does not publish"
     if args is None or kwargs is None:

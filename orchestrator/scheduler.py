@@ -70,7 +70,17 @@ class Resolve(NamedTuple):
 # What is decided and is a fact at once is the recorded event itself, already folded. ``Started``
 # asks for the launch, once it is recorded.
 Action: TypeAlias = (
-    Started | Stop | Arm | Resolve | Skipped | Cancelled | Retrying | StopAsked | Finished
+    Started
+    | Ended
+    | Expanded
+    | Stop
+    | Arm
+    | Resolve
+    | Skipped
+    | Cancelled
+    | Retrying
+    | StopAsked
+    | Finished
 )
 
 
@@ -84,8 +94,8 @@ class Node:
     """
 
     __slots__ = (
-        "attempt", "children", "dependents", "failed_needs", "group", "held", "idle_needs", "left",
-        "name", "order", "pool", "resolving", "spec", "state", "stopping", "waits",
+        "attempt", "begun", "children", "dependents", "failed_needs", "group", "held", "idle_needs",
+        "left", "name", "order", "pool", "resolving", "spec", "state", "stopping", "waits",
     )  # fmt: skip
 
     def __init__(self, name: str, order: int, spec: PlanTask, group: "Node | None" = None) -> None:
@@ -97,6 +107,7 @@ class Node:
         self.dependents: list[Node] = []
         self.stopping: Outcome | None = None
         self.resolving = False
+        self.begun = False  # any attempt of it, or of an instance of it, was started
         self.held = False
         self.children: list[Node] | None = None
 
@@ -118,7 +129,10 @@ class Scheduler:
         self.now = 0.0
         self.failures = 0
         self.unfinished = 0
-        self._fail_fast_due = self._cleanup_armed = False
+        self._fail_fast_due = self._cleanup_armed = self._stall_armed = False
+        self._folding = False
+        self._resolving = 0
+        self._stop_signal: int | None = None
         self._given_up = 0
         self._ready: dict[str, list[tuple[int, int, int, Node]]] = {"threads": [], "processes": []}
         self._open: list[Node] = []
@@ -159,6 +173,13 @@ class Scheduler:
         fold = self._folds.get(event.__class__)
         return fold(event) if fold is not None else None
 
+    def fold(self, event: Event) -> None:
+        """Take a recorded *event* into account, as recovery does: nothing is decided by it."""
+        self._folding = True
+        self.apply(event)
+        self._folding = False
+        self._actions.clear()
+
     def _node(self, task: str, attempt: int) -> Node | None:
         """Return the node if *attempt* is the one that is under way."""
         node = self.running.get(task)
@@ -174,6 +195,9 @@ class Scheduler:
 
     def _start(self, node: Node) -> None:
         node.attempt += 1
+        node.begun = True
+        if node.group is not None:
+            node.group.begun = True
         node.stopping = None
         self.free[node.pool] -= 1
         self._move(node, RUNNING)
@@ -186,7 +210,7 @@ class Scheduler:
         if node is None:
             return None
         del self.running[node.name]
-        if node.stopping is not None:
+        if node.stopping is not None and not self._folding:
             event = self._stopped(node, event)
         if event.left_running:
             node.held = True
@@ -219,11 +243,18 @@ class Scheduler:
     def _unprepared(self, event: Ended) -> Event | None:
         """Fold the end of a task whose condition, or items, could not be told."""
         node = self.nodes.get(event.task)
-        if node is None or not node.resolving or node.state is not WAITING:
+        if node is None or node.state not in (WAITING, READY):
             return None
-        node.resolving = False
+        if not (self._folding or node.resolving):
+            return None
+        self._resolved(node)
         self._end(node, FAILED)
         return event
+
+    def _resolved(self, node: Node) -> None:
+        if node.resolving:
+            node.resolving = False
+            self._resolving -= 1
 
     def _tries_again(self, node: Node, event: Ended) -> bool:
         return not event.final and self.stopping is None and node.attempt < node.spec.retry.attempts
@@ -271,7 +302,7 @@ class Scheduler:
         node = self.nodes.get(event.task)
         if node is None or node.children is not None or node.state is not WAITING:
             return None
-        node.resolving = False
+        self._resolved(node)
         self._expand(node, event.instances)
         return event
 
@@ -279,7 +310,7 @@ class Scheduler:
         node = self.nodes.get(event.task)
         if node is None or not node.resolving or node.state is not WAITING:
             return None
-        node.resolving = False
+        self._resolved(node)
         if event.run:
             self._make_ready(node)
         else:
@@ -288,22 +319,30 @@ class Scheduler:
 
     def _fired(self, event: Fired) -> Event | None:
         match event.timer:
-            case ("timeout", task, attempt):
-                node = self._node(task, attempt)
-                if node is not None and node.stopping is None:
-                    self._stop(node, "timed_out")
-            case ("grace", task, attempt):
-                if self._node(task, attempt) is not None:
-                    self._actions.append(Stop(task, attempt, True))
-            case ("retry", task, attempt):
-                node = self.nodes[task]
-                if node.state is BACKOFF and node.attempt == attempt:
-                    self._make_ready(node)
+            case (kind, task, attempt):
+                self._fired_for(kind, task, attempt)
+            case ("stall",):
+                self._stall_armed = False
+                if self._is_stalled():
+                    self._give_up_waiting()
             case ("run",):
                 return self._stop_asked(StopAsked("timeout", False, event.at))
             case ("cleanup",):
                 return self._stop_asked(StopAsked(self.stopping or "signal", True, event.at))
         return None
+
+    def _fired_for(self, kind: str, task: str, attempt: int) -> None:
+        """Fold a timer of one attempt, unless that has ended in the meantime."""
+        node = self.nodes[task]
+        if kind == "retry":
+            if node.state is BACKOFF and node.attempt == attempt:
+                self._make_ready(node)
+        elif self._node(task, attempt) is None:
+            return
+        elif kind == "grace":
+            self._actions.append(Stop(task, attempt, True))
+        elif node.stopping is None:
+            self._stop(node, "timed_out")
 
     def _finished(self, event: Finished) -> Event | None:
         self.done = True
@@ -321,8 +360,11 @@ class Scheduler:
             return None
         first = self.stopping is None
         self.stopping = self.stopping or event.reason
+        self._stop_signal = self._stop_signal or event.signal
+        self.forced = event.force
+        if self._folding:
+            return event  # what was stopped and cancelled for it is on record itself
         if event.force:
-            self.forced = True
             for node in self.running.values():
                 node.stopping = node.stopping or "stopped"
                 self._actions.append(Stop(node.name, node.attempt, True))
@@ -339,13 +381,16 @@ class Scheduler:
         for node in list(self.nodes.values()):
             if node.state in FINAL or node.state is RUNNING or node.left:
                 continue
-            if not self.forced and self._is_cleanup(node):
-                continue
-            self._cancel(node)
+            if node.spec.skip is not None:
+                self._settle_skipped(node, node.spec.skip, failure=False)
+            elif self.forced or not self._is_cleanup(node):
+                self._cancel(node)
 
     def _is_cleanup(self, node: Node) -> bool:
+        """Tell whether *node* may still make its first attempt after a stop."""
         spec = node.spec
-        return spec.run_when == "always" and any(has_begun(self.nodes[need]) for need in spec.needs)
+        first = spec.run_when == "always" and node.attempt == 0
+        return first and any(self.nodes[need].begun for need in spec.needs)
 
     def _cancel(self, node: Node) -> None:
         self._actions.append(Cancelled(node.name, self.now))
@@ -416,8 +461,7 @@ class Scheduler:
                 self._actions.insert(0, asked)
         while self._open:
             self._settle(self._open.pop())
-        actions = self._actions
-        self._actions = []
+        actions, self._actions = self._actions, []
         for pool, heap in self._ready.items():
             while heap and self.free[pool] > 0:
                 node = heappop(heap)[3]
@@ -425,7 +469,36 @@ class Scheduler:
                     self._launch(node, actions)
         if self.unfinished == 0 and not self.running and not self.done and not self._actions:
             actions.append(self._finish())
+        elif not self._stall_armed and self._is_stalled():
+            self._stall_armed = True
+            actions.append(Arm(("stall",), self.plan.grace_s))
         return actions
+
+    def _is_stalled(self) -> bool:
+        """Tell whether only threads that were given up could bring the run on."""
+        if self.running or self.done or self._resolving or not self._given_up or self._open:
+            return False
+        if any(node.state is BACKOFF and not node.held for node in self._backing_off()):
+            return False
+        return self.unfinished > 0
+
+    def _backing_off(self) -> list[Node]:
+        if not self.counts[BACKOFF]:
+            return []
+        return [node for node in self.nodes.values() if node.state is BACKOFF]
+
+    def _give_up_waiting(self) -> None:
+        """End what waits for threads that are stuck: they do not keep the run from ending."""
+        for node in self._backing_off():
+            self._end(node, FAILED)
+        failure = Failure(
+            "LaunchError", f"all {self.plan.threads} threads are stuck in other tasks"
+        )
+        for node in [node for node in self.nodes.values() if node.state is READY]:
+            self._actions.append(
+                Ended(node.name, 0, "launch_failed", self.now, error=failure, final=True)
+            )
+            self._end(node, FAILED)
 
     def _launch(self, node: Node, actions: list[Action]) -> None:
         self._start(node)
@@ -440,7 +513,7 @@ class Scheduler:
 
     def _settle(self, node: Node) -> None:
         """Decide on a task whose needs have all ended."""
-        if node.state is not WAITING:
+        if node.state is not WAITING or node.children is not None or node.resolving:
             return None
         spec = node.spec
         if spec.skip is not None:
@@ -457,11 +530,16 @@ class Scheduler:
             return self._settle_skipped(node, "nothing failed", failure=False)
         if not spec.many:
             return self._admit(node)
-        if spec.items is not None:
-            return self._expand(node, len(spec.items))
+        if spec.items is None:
+            return self._ask(node)
+        # on record too, so that what follows can be folded; the items are in the job file
+        self._actions.append(Expanded(node.name, "null", len(spec.items), self.now))
+        return self._expand(node, len(spec.items))
+
+    def _ask(self, node: Node) -> None:
         node.resolving = True
+        self._resolving += 1
         self._actions.append(Resolve(node.name))
-        return None
 
     def _settle_skipped(self, node: Node, reason: str, *, failure: bool) -> None:
         self._actions.append(Skipped(node.name, reason, failure, self.now))
@@ -472,23 +550,17 @@ class Scheduler:
         if node.spec.when is None:
             self._make_ready(node)
         else:
-            node.resolving = True
-            self._actions.append(Resolve(node.name))
+            self._ask(node)
 
     def _finish(self) -> Finished:
         self.done = True
         if self.stopping == "timeout":
             return Finished("failed", TIMEOUT_EXIT_CODE, self.now)
         if self.stopping == "signal":
-            return Finished("cancelled", 1, self.now)
+            return Finished("cancelled", 128 + (self._stop_signal or 0), self.now)
         if self.failures:
             return Finished("failed", 1, self.now)
         return Finished("succeeded", 0, self.now)
-
-
-def has_begun(node: Node) -> bool:
-    """Tell whether any attempt of *node*, or of an instance of it, was started."""
-    return node.attempt > 0 or any(child.attempt for child in node.children or ())
 
 
 def worst(states: set[State]) -> State:

@@ -14,6 +14,7 @@ from orchestrator.spec.words import printable
 
 _RED, _YELLOW, _BOLD, _DIM, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _MAX_LINE = 160
+_MAX_MESSAGE = 500
 
 
 def emit(text: str) -> None:
@@ -52,7 +53,7 @@ def complain(error: OrchError, *, form: str = "console") -> None:
             say(json.dumps(line, ensure_ascii=False))
         return
     if not reports:
-        say(f"{_paint('orch: error:', _RED)} {error}")
+        say(f"{_paint('orch: error:', _RED)} {message_text(str(error))}")
         return
     for report in reports:
         say(rendered(report, paint=_paint))
@@ -78,9 +79,15 @@ def report_data(report: Report) -> dict[str, Any]:
         "column": report.mark.column,
         "severity": report.problem.level,
         "where": where_text(report),
-        "message": report.problem.message,
+        "message": message_text(report.problem.message),
         "hint": report.problem.hint,
     }
+
+
+def message_text(text: str) -> str:
+    """Return *text*, which may hold a user's words, as one line of no more than 500 characters."""
+    shown = printable(text[: _MAX_MESSAGE + 1])
+    return shown if len(shown) <= _MAX_MESSAGE else shown[: _MAX_MESSAGE - 1] + "…"
 
 
 def where_text(report: Report) -> str:
@@ -103,7 +110,8 @@ def rendered(report: Report, paint: Callable[[str, str], str] = plain) -> str:
     place = f"{printable(report.file)}:{report.mark.line}:{report.mark.column}:"
     level = paint(f"{problem.level}:", _RED if problem.level == "error" else _YELLOW)
     where = where_text(report)
-    first = f"{paint(place, _BOLD)} {level} {where}{': ' if where else ''}{problem.message}"
+    message = message_text(problem.message)
+    first = f"{paint(place, _BOLD)} {level} {where}{': ' if where else ''}{message}"
     lines = [first]
     if report.source_line.strip():
         start = max(0, report.mark.column - _MAX_LINE // 2) if (
@@ -114,7 +122,7 @@ def rendered(report: Report, paint: Callable[[str, str], str] = plain) -> str:
         lines.append("    " + printable(shown.replace("\t", " ")))
         lines.append("    " + " " * len(before) + paint("^", _RED))
     if problem.hint:
-        lines.append(f"    {paint('hint:', _DIM)} {problem.hint}")
+        lines.append(f"    {paint('hint:', _DIM)} {message_text(problem.hint)}")
     return "\n".join(lines)
 
 

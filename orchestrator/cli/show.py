@@ -16,7 +16,8 @@ def show(
     run: options.RunName = None, as_json: options.AsJson = False, state_dir: options.StateDir = None
 ) -> None:
     """Show how RUN went: each task's state, attempts, duration and output."""
-    document = View.of(options.run_folder(run, state_dir)).document()
+    view = View.of(options.run_folder(run, state_dir))
+    document = view.document()
     if as_json:
         emit_json(document)
         return
@@ -26,7 +27,7 @@ def show(
         parts.append(f" in {show_duration(took)}, exit code {document['exit_code']}")
     rows = [["TASK", "MODE", "STATE", "TRIES", "TOOK", ""]]
     for name, task in document["tasks"].items():
-        rows.append(_row(name, task))
+        rows.append(_row(name, task, view.lines[name].reason))
         for each, one in task.get("instances", {}).items():
             if one["state"] != task["state"] or one["error"]:
                 rows.append(_row(f"  {each}", one))
@@ -37,9 +38,9 @@ def show(
         emit(f"\nnext: orch logs {short} {failed[0]}\n")
 
 
-def _row(name: str, task: dict[str, Any]) -> list[str]:
+def _row(name: str, task: dict[str, Any], reason: str | None = None) -> list[str]:
     took, error = task["duration_s"], task["error"]
-    said = ""
+    said = reason or ""
     if error is not None:
         said = f"{error['type']}: {error['message']}".partition("\n")[0]
     elif task["outcome"] == "lost":

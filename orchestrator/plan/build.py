@@ -11,7 +11,7 @@ from orchestrator.errors import Problem, TemplateError, Where
 from orchestrator.plan import graph, templates
 from orchestrator.plan.model import NO_RETRY, Plan, PlanTask, RetryPolicy
 from orchestrator.spec.models import MODE_KEYS, MODES, TARGETS, Job, Retry, Task, TaskKeys
-from orchestrator.spec.words import did_you_mean, listing, quote
+from orchestrator.spec.words import did_you_mean, found, listing, quote
 
 # Keys that may hold templates for the run, and those that must be known before it starts.
 LATE_KEYS = ("command", "args", "kwargs", "env", "cwd", "when", "foreach")
@@ -46,7 +46,9 @@ def build(
     needs = {task_name: task.needs for task_name, task in plan.tasks.items()}
     for cycle in graph.cycles(needs):
         message = f"dependency cycle: {' -> '.join([*cycle, cycle[0]])}"
-        problems.append(Problem(("tasks", cycle[0], "needs"), message))
+        written = "needs" in job.tasks[cycle[0]].model_fields_set
+        where: Where = ("tasks", cycle[0], "needs") if written else ("tasks", cycle[0])
+        problems.append(Problem(where, message, at_key=not written))
     return plan, problems
 
 
@@ -57,13 +59,10 @@ class _Names:
         self.params = job.params
         self.tasks = tasks
 
-    def check(self, template: templates.Template, task: str, many: bool, key: str) -> str | None:
-        """Return what is wrong with the names in *template*, if anything is."""
-        for name in sorted(template.names):
-            said = self._check(name, task, many, key)
-            if said:
-                return said
-        return None
+    def check(self, template: templates.Template, task: str, many: bool, key: str) -> list[str]:
+        """Return what is wrong with the names in *template*."""
+        said = [self._check(name, task, many, key) for name in sorted(template.names)]
+        return [each for each in dict.fromkeys(said) if each is not None]
 
     def _check(self, name: tuple[str, ...], task: str, many: bool, key: str) -> str | None:
         match name:
@@ -115,12 +114,13 @@ class _TaskBuilder:
         for key in _PLAIN_KEYS:
             if key in keys:
                 setattr(result, key, keys[key])
+        result.priority = result.priority or 0
         result.env = self._env()
         result.command = keys.get("command")
         result.ok_exit_codes = tuple(keys.get("ok_exit_codes", (0,)))
         result.timeout_s = keys.get("timeout")
         result.grace_s = keys["grace"] if keys.get("grace") is not None else self.job.grace
-        result.retry = retry_policy(keys.get("retry", 0))
+        result.retry = retry_policy(keys.get("retry") or 0)
         if result.python is None:
             result.python = _compiled(self.job.python)
         result.needs = self._needs(implied)
@@ -171,7 +171,8 @@ class _TaskBuilder:
             elif not command[0]:
                 self._problem(("command", 0), "found empty text, expected a program")
             elif "{{" in command[0]:
-                self._problem(("command", 0), "templates are not filled in in `command[0]`")
+                self._problem(("command", 0), "templates are not filled in here")
+                self.keys["command"] = None
             return
         if shell:
             if "{{" in command:
@@ -196,11 +197,10 @@ class _TaskBuilder:
         args = self.keys.get("args", ())
         for index, value in enumerate(args if isinstance(args, list) else ()):
             if not isinstance(value, str):
-                shown = "null" if value is None else str(value)
-                kind = "a list or a mapping" if isinstance(value, list | dict) else quote(shown)
+                simple = isinstance(value, bool | int | float)
                 self._problem(
                     ("args", index),
-                    f"found {kind}, expected text: a program's arguments are text; quote it",
+                    f"found {found(value)}, expected text{'; quote it' if simple else ''}",
                 )
             elif "\0" in value:
                 self._problem(("args", index), f"{quote(value)} holds a NUL character")
@@ -208,13 +208,12 @@ class _TaskBuilder:
     def _env(self) -> dict[str, Any]:
         if "env" in self.own and "env" in self.default_keys:
             defaults = _compiled(self.job.defaults.env)
-            return {**defaults, **self.keys["env"]}
-        return dict(self.keys.get("env", {}))
+            return {**defaults, **(self.keys["env"] or {})}
+        return dict(self.keys.get("env") or {})
 
     def _compile(self) -> list[str]:
         """Compile the templates in place; return the tasks whose output they use."""
         implied: dict[str, None] = {}
-        many = self.keys.get("foreach") is not None
         for key in (*LATE_KEYS, *EARLY_KEYS):
             value = self.keys.get(key)
             if value is None or value in ((), [], {}):
@@ -223,31 +222,42 @@ class _TaskBuilder:
                 value = {name: getattr(value, name) for name in value.model_fields_set}
             if key == "command" and isinstance(value, str):
                 continue  # for the shell; templates are refused there
-            clean = True
-            for where, text in templates.texts(value):
-                said = self._template(text, key, many)
-                if said:
-                    clean = False
-                    self._problem((key, *where), said)
-                elif key in LATE_KEYS:
-                    implied.update(dict.fromkeys(sorted(templates.parse(text).outputs)))
-            if clean:
-                compiled = templates.compiled(value)
-                if compiled is not value:
-                    self.keys[key] = compiled
+            used = self._outputs_used(key, value)
+            if used is None:
+                self.keys[key] = None  # told; nobody looks at it any further
+                continue
+            implied.update(dict.fromkeys(used))
+            compiled = templates.compiled(value)
+            if compiled is not value:
+                self.keys[key] = compiled
         return list(implied)
 
-    def _template(self, text: str, key: str, many: bool) -> str | None:
+    def _outputs_used(self, key: str, value: Any) -> list[str] | None:
+        """Return the tasks whose output the templates in *value* use; None where one is wrong."""
+        many = self.keys.get("foreach") is not None
+        used: list[str] = []
+        clean = True
+        for where, text in templates.texts(value):
+            if key == "command" and where == (0,):
+                continue  # refused as such
+            said = self._template(text, key, many)
+            clean = clean and not said
+            for message in said:
+                self._problem((key, *where), message)
+            if not said and key in LATE_KEYS:
+                used += sorted(templates.parse(text).outputs)
+        return used if clean else None
+
+    def _template(self, text: str, key: str, many: bool) -> list[str]:
+        """Return what is wrong with the template in *text*."""
         try:
             template = templates.parse(text)
         except TemplateError as error:
-            return str(error)
-        said = self.names.check(template, self.name, many, key)
-        if said is None and key in EARLY_KEYS:
-            late = sorted(template.roots - {"params", "env", "sys"})
-            if late:
-                return f"`{late[0]}` is not known before the run, and `{key}` must be"
-        return said
+            return [str(error)]
+        late = sorted(template.roots & {"item", "run", "tasks"})
+        if late and key in EARLY_KEYS:
+            return [f"`{late[0]}` is not known before the run, and `{key}` must be"]
+        return self.names.check(template, self.name, many, key)
 
     def _needs(self, implied: list[str]) -> tuple[str, ...]:
         needs: dict[str, None] = {}

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, nodes
+import jinja2
+from jinja2 import StrictUndefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -13,8 +14,25 @@ from orchestrator.spec.words import printable, quote
 Names = frozenset[tuple[str, ...]]
 
 
+MAX_BITS = 10_000
+MAX_LENGTH = 2**20
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """A sandbox in which ``.`` looks at keys only: ``output.items`` is the key `items`."""
+
+    intercepted_binops = frozenset({"**", "*"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Refuse what would take all time or memory to compute."""
+        if operator == "**" and isinstance(left, int) and isinstance(right, int):
+            if right * left.bit_length() > MAX_BITS:
+                raise SecurityError("the number is too large")
+        elif operator == "*":
+            for long, count in ((left, right), (right, left)):
+                if isinstance(long, str | list) and isinstance(count, int):
+                    _limit(len(long) * count)
+        return super().call_binop(context, operator, left, right)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Mapping) and attribute in obj:
@@ -30,10 +48,24 @@ class _Environment(ImmutableSandboxedEnvironment):
             return self.undefined(obj=obj, name=argument)
 
 
+def _limit(length: int) -> None:
+    if length > MAX_LENGTH:
+        raise SecurityError(f"that is {length} long, expected at most {MAX_LENGTH}")
+
+
+def _range(*bounds: int) -> range:
+    result = range(*bounds)
+    _limit(len(result))
+    return result
+
+
 _ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False)
-_GLOBALS = {"range": _ENVIRONMENT.globals["range"]}
-_ENVIRONMENT.globals = _GLOBALS  # the look-ups are named; of the rest only `range` is of use
-_FAILURES = (UndefinedError, SecurityError, ArithmeticError, LookupError, TypeError, ValueError)
+_GLOBALS = {"range": _range}  # of what Jinja2 has, only this is of use here
+_ENVIRONMENT.globals = _GLOBALS  # type: ignore[assignment]
+_FAILURES = (
+    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, NameError,
+    RecursionError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
 
 
 def compile_expression(source: str) -> tuple[Callable[[Mapping[str, Any]], Any], Names]:
@@ -42,29 +74,34 @@ def compile_expression(source: str) -> tuple[Callable[[Mapping[str, Any]], Any],
     Raises ``TemplateError`` where *source* is not an expression.
     """
     try:
-        tree = _ENVIRONMENT.parse("{{ (" + source + "\n) }}")
         run = _ENVIRONMENT.compile_expression(source, undefined_to_none=False)
-    except TemplateSyntaxError as error:
-        message = printable((error.message or "syntax error").rstrip("."))
-        raise TemplateError(f"template {quote(source)}: {message}") from None
-    except (RecursionError, MemoryError, SyntaxError, ValueError) as error:
-        raise TemplateError(f"template {quote(source)}: {type(error).__name__}") from None
+        tree = _ENVIRONMENT.parse("{{ (" + source + "\n) }}")
+    except _FAILURES as error:
+        raise _failed(source, error) from None
 
     def value(names: Mapping[str, Any]) -> Any:
         try:
             result = run(names)
             if isinstance(result, StrictUndefined):
                 str(result)  # raises, saying what is undefined
-        except (*_FAILURES, RecursionError, MemoryError) as error:
-            said = printable(str(error)) or type(error).__name__
-            raise TemplateError(f"template {quote(source)}: {said}") from None
-        return _plain(result, source)
+            return _plain(result, source)
+        except TemplateError:
+            raise
+        except _FAILURES as error:
+            raise _failed(source, error) from None
 
     return value, frozenset(_names(tree))
 
 
+def _failed(source: str, error: BaseException) -> TemplateError:
+    said = printable(str(error)).rstrip(".") or type(error).__name__
+    return TemplateError(f"template {quote(source)}: {said}")
+
+
 def _plain(value: Any, source: str) -> Any:
     """Return *value* as JSON data: what the filters of Jinja2 return may be lazy."""
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise TemplateError(f"template {quote(source)}: the number is too large")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):

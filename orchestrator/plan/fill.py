@@ -6,15 +6,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.errors import Problem, TemplateError
+from orchestrator.errors import Problem, TemplateError, Where
 from orchestrator.plan import templates
 from orchestrator.plan.build import EARLY_KEYS, LATE_KEYS, default_where, retry_policy
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.spec.models import Job, Task
-from orchestrator.spec.words import found
+from orchestrator.spec.words import found, quote
 
 KNOWN = frozenset({"params", "env", "sys"})
 MAX_INSTANCES = 1_000_000
+_SHAPES: dict[str, tuple[type, str]] = {
+    "args": (list, "a list"), "kwargs": (dict, "a mapping"), "cwd": (str, "text"),
+}  # fmt: skip
 _FIELD_OF = {"timeout": "timeout_s", "grace": "grace_s"}
 
 
@@ -48,7 +51,7 @@ class _TaskFiller:
         for key in LATE_KEYS:
             value = getattr(task, key)
             if value:
-                setattr(task, key, self._known(key, value))
+                setattr(task, key, self._checked(key, self._known((key,), value)))
         for key in EARLY_KEYS:
             field = _FIELD_OF.get(key, key)
             value = getattr(task, field)
@@ -57,12 +60,12 @@ class _TaskFiller:
         if task.foreach is not None:
             self._foreach()
 
-    def _problem(self, key: str, message: str) -> None:
+    def _problem(self, where: Where, message: str) -> None:
         task = self.job.tasks[self.name]
-        where = default_where(task, self.job.defaults, self.name, key)
-        self.problems.append(Problem(where, message))
+        start = default_where(task, self.job.defaults, self.name, str(where[0]))
+        self.problems.append(Problem((*start, *where[1:]), message))
 
-    def _known(self, key: str, value: Any) -> Any:
+    def _known(self, where: Where, value: Any) -> Any:
         """Fill in each template of *value* that can be, and note each that fails."""
         if isinstance(value, templates.Template):
             if not value.roots <= KNOWN or self._lacks(value):
@@ -70,12 +73,25 @@ class _TaskFiller:
             try:
                 return value.render(self.names)
             except TemplateError as error:
-                self._problem(key, str(error))
+                self._problem(where, str(error))
                 return value
         if isinstance(value, list):
-            return [self._known(key, item) for item in value]
+            return [self._known((*where, index), item) for index, item in enumerate(value)]
         if isinstance(value, dict):
-            return {name: self._known(key, item) for name, item in value.items()}
+            return {name: self._known((*where, name), item) for name, item in value.items()}
+        return value
+
+    def _checked(self, key: str, value: Any) -> Any:
+        """Check what a whole template gave; text for programs holds no NUL."""
+        expected = _SHAPES.get(key)
+        if expected is not None and not isinstance(value, (expected[0], templates.Template)):
+            self._problem((key,), f"found {found(value)}, expected {expected[1]}")
+            return None
+        if key in ("command", "env") or (key == "args" and self.task.mode == "subprocess"):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            for part, text in pairs if isinstance(value, list | dict) else ():
+                if isinstance(text, str) and "\0" in text:
+                    self._problem((key, part), f"{quote(text)} holds a NUL character")
         return value
 
     def _lacks(self, template: templates.Template) -> bool:
@@ -85,7 +101,7 @@ class _TaskFiller:
 
     def _early(self, key: str, value: Any) -> Any:
         """Fill in *value* and check it as if it had stood in the file."""
-        filled = self._known(key, value)
+        filled = self._known((key,), value)
         field = _FIELD_OF.get(key, key)
         default = getattr(PlanTask("", 0, "thread"), field)
         if any(True for _ in templates.templates(filled)):
@@ -93,7 +109,7 @@ class _TaskFiller:
         try:
             checked = getattr(Task.model_validate({key: filled}), key)
         except ValidationError as error:
-            self._problem(key, error.errors()[0]["msg"])
+            self._problem((key,), error.errors()[0]["msg"])
             return default
         return retry_policy(checked) if key == "retry" else checked
 
@@ -103,7 +119,7 @@ class _TaskFiller:
         try:
             self.task.items = items(self.task.foreach)
         except ValueError as error:
-            self._problem("foreach", str(error))
+            self._problem(("foreach",), str(error))
             self.task.items = []
 
 

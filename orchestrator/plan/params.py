@@ -19,15 +19,14 @@ _RANGED = ("int", "float", "date")
 def declared(params: Mapping[str, Param]) -> list[Problem]:
     """Return what is wrong with the declarations themselves, defaults left to ``defaults``."""
     problems: list[Problem] = []
+    spellings: dict[str, str] = {}
     for name, param in params.items():
         where: Where = ("params", name)
-        for key in ("min", "max"):
-            bound = getattr(param, key)
-            if bound is not None and param.type not in _RANGED:
-                message = f"goes with {listing(_RANGED)}, not with type `{param.type}`"
-                problems.append(Problem((*where, key), message, at_key=True))
-            elif bound is not None and (said := _mistyped(param.type, bound)):
-                problems.append(Problem((*where, key), said))
+        twin = spellings.setdefault(name.casefold(), name)
+        if twin != name:
+            message = f"`{name}` and `{twin}` differ only in case"
+            problems.append(Problem(where, message, at_key=True))
+        problems += _bounds(param, where)
         if param.pattern is not None:
             problems += _pattern(param, where)
         if param.choices is not None:
@@ -38,6 +37,22 @@ def declared(params: Mapping[str, Param]) -> list[Problem]:
         if param.required and "default" in param.model_fields_set:
             message = "a required parameter has no default; leave one of the two out"
             problems.append(Problem((*where, "required"), message, at_key=True))
+    return problems
+
+
+def _bounds(param: Param, where: Where) -> list[Problem]:
+    problems: list[Problem] = []
+    for key in ("min", "max"):
+        bound = getattr(param, key)
+        if bound is not None and param.type not in _RANGED:
+            message = f"goes with {listing(_RANGED)}, not with type `{param.type}`"
+            problems.append(Problem((*where, key), message, at_key=True))
+        elif bound is not None and (said := _mistyped(param.type, bound)):
+            problems.append(Problem((*where, key), said))
+    both = param.min is not None and param.max is not None
+    if both and not problems and param.min > param.max:
+        message = f"`{param.max}` is less than `min`, which is `{param.min}`"
+        problems.append(Problem((*where, "max"), message))
     return problems
 
 
@@ -85,7 +100,10 @@ def defaults(
         where = ("params", name, "default")
         try:
             if is_template(value):
-                value = templates.parse(value).render(names)
+                template = templates.parse(value)
+                if template.roots - {"env", "sys"}:
+                    raise TemplateError("a default can look at `env` and `sys` only")
+                value = template.render(names)
             values[name] = value if value is None else checked(param, value, absolute)
         except (ValueError, TemplateError) as error:
             problems.append(Problem(where, str(error)))
@@ -159,9 +177,7 @@ def _typed(kind: str, value: Any) -> Any:
         case "int" if isinstance(value, int) and not isinstance(value, bool):
             return value
         case "float" if isinstance(value, int | float) and not isinstance(value, bool):
-            if not isfinite(value):
-                raise ValueError(f"found {found(value)}, expected a finite number")
-            return value
+            return _finite(value)
         case "str" if isinstance(value, str):
             return value
         case "path" if isinstance(value, str) and value and "\0" not in value:
@@ -171,10 +187,31 @@ def _typed(kind: str, value: Any) -> Any:
                 return date.fromisoformat(value).isoformat()
             except ValueError:
                 raise ValueError(f"{quote(value)} is not a date, expected `2026-01-31`") from None
+    raise ValueError(_expected(kind, value))
+
+
+def _finite(value: float) -> float:
+    try:
+        if isfinite(value):
+            return value
+    except OverflowError:
+        raise ValueError("the number is too large") from None
+    raise ValueError(f"found {found(value)}, expected a finite number")
+
+
+def _expected(kind: str, value: Any) -> str:
     expected = {"bool": "`true` or `false`", "int": "a whole number", "float": "a number"}
-    quoted = isinstance(value, bool | int | float) and kind in ("str", "path", "date")
-    hint = "; quote it" if quoted else ""
-    raise ValueError(f"found {found(value)}, expected {expected.get(kind, 'text')}{hint}")
+    hint = ""
+    if isinstance(value, bool | int | float) and kind in ("str", "path", "date"):
+        hint = "; quote it"
+    elif isinstance(value, str) and kind in expected and _is_plain(value):
+        hint = "; remove the quotes"
+    return f"found {found(value)}, expected {expected.get(kind, 'text')}{hint}"
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether *text*, without its quotes, would be a number or a truth value."""
+    return text in ("true", "false") or re.fullmatch(r"-?[1-9]\d*(\.\d+)?", text) is not None
 
 
 def _from_text(param: Param, text: str) -> Any:

@@ -21,6 +21,8 @@ from orchestrator.journal import Record, headline
 from orchestrator.places import is_live, output_files
 from orchestrator.scheduler import worst
 
+_STATES: dict[str, State] = {"ok": "succeeded", "stopped": "cancelled"}
+
 
 @dataclass(slots=True)
 class _Line:
@@ -33,6 +35,7 @@ class _Line:
     first_at: float | None = None
     ended: Ended | None = None
     reason: str | None = None
+    expanded: bool = False
 
 
 @dataclass(slots=True)
@@ -77,8 +80,7 @@ class View:
                 line.ended = None
             case Ended():
                 line.ended = event
-                states: dict[str, State] = {"ok": "succeeded", "stopped": "cancelled"}
-                line.state = states.get(event.outcome, "failed")
+                line.state = _STATES.get(event.outcome, "failed")
             case Retrying():
                 line.state = "backoff"
             case Skipped(_, reason):
@@ -86,11 +88,12 @@ class View:
             case Cancelled():
                 line.state = "cancelled"
             case Expanded(task, _, count):
+                line.expanded = True
                 self._expand(task, count)
-                if count == 0:
-                    line.state = "succeeded"
 
     def _expand(self, task: str, count: int) -> None:
+        if self.counts.get(task) == count:
+            return
         self.counts[task] = count
         for index in range(count):
             self.lines[f"{task}.{index}"] = _Line(self.lines[task].mode)
@@ -161,6 +164,8 @@ class View:
         own = self._task(name, files)
         if not instances:
             own["output"] = []
+            if own["state"] == "waiting" and line.expanded:
+                own["state"] = "succeeded"
             return {**own, "instances": instances}
         states: set[State] = {each["state"] for each in instances.values()}
         state = worst(states)

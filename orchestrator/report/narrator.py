@@ -21,6 +21,7 @@ from orchestrator.events import (
     StopAsked,
 )
 from orchestrator.logs import LEVELS, Log
+from orchestrator.runners.children import signal_name
 from orchestrator.running import Run
 
 MAX_TEXT = 2000
@@ -106,7 +107,7 @@ class Narrator:
                 log("warning", "given-up thread ended", task=task, attempt=attempt)
             case StopAsked(reason, force, _, number):
                 what = "run is killed" if force else "run is stopped"
-                log("warning", what, reason=reason, signal=number)
+                log("warning", what, reason=signal_name(number) if number else reason)
             case Noted(task, attempt, "log", data):
                 fields = {
                     k: v for k, v in data.items() if k not in ("level", "event", "task", "run")

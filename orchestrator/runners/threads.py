@@ -148,17 +148,20 @@ class ThreadRunner:
         work.current.token = True
         if not force:
             return
+        thread = work.thread
+        where = stack_of(thread) if thread is not None else None
+        failure = Failure("Timeout", "the thread did not stop and was given up", where)
         with work.lock:
-            thread = work.thread
-            if thread is None or work.given_up:
+            if work.thread is None or work.given_up:
                 return  # it has just ended, or has not begun; its end is on the way
             work.given_up = True
+            # inside the lock: its return, should it come now, is told after this
+            self._post(
+                Ended(task, number, "timed_out", self._now(), error=failure, left_running=True)
+            )
         self._works.pop((task, number), None)
-        where = stack_of(thread)
         if work.attempt.cwd is None:
             self._threads -= 1
-        failure = Failure("Timeout", "the thread did not stop and was given up", where)
-        self._post(Ended(task, number, "timed_out", self._now(), error=failure, left_running=True))
 
     def close(self, grace_s: float) -> None:
         """Set every token and let the threads that wait end; the rest end with the process."""

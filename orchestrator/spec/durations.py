@@ -1,7 +1,7 @@
 """Durations: seconds (``90``, ``0.1``) or text (``1h30m``, ``1.5s``)."""
 
 import re
-from math import isfinite
+from math import isfinite, isnan
 
 _UNITS_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[dhms])\s*")
@@ -20,10 +20,12 @@ def seconds(value: float | str) -> float:
         result = float(result)
     except OverflowError:
         result = float("inf")
+    if isnan(result):
+        raise ValueError(f"is not a number; {EXPECTED}")
     if not isfinite(result) or result > LONGEST_S:
         raise ValueError("is longer than ten years; leave it out for no limit")
     if result < 0:
-        raise ValueError("is negative")
+        raise ValueError(f"is negative; {EXPECTED}")
     return result
 
 

@@ -88,32 +88,44 @@ def _text(value: Any) -> Any:
 
 def _boolean(value: Any) -> Any:
     if not isinstance(value, bool):
-        raise complain(f"found {found(value)}, expected `true` or `false`")
+        quoted = value in ("true", "false")
+        hint = "; remove the quotes" if quoted else ""
+        raise complain(f"found {found(value)}, expected `true` or `false`{hint}")
     return value
+
+
+def _unquoted(value: Any) -> str:
+    """Return what to do about text that looks like a number."""
+    if not (isinstance(value, str) and value.isdecimal() and value.isascii()):
+        return ""
+    return "; remove the quotes" if value[0] != "0" else f"; write `{value.lstrip('0') or '0'}`"
 
 
 def _whole(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int):
-        hint = "; remove the quotes" if isinstance(value, str) and value.isdigit() else ""
+        hint = _unquoted(value)
         raise complain(f"found {found(value)}, expected a whole number{hint}")
     if abs(value) > _BIG:
-        raise complain("the number is too large")
+        raise complain(f"the number is too large, expected at most `{_BIG}`")
     return value
 
 
 def _real(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise complain(f"found {found(value)}, expected a number")
-    if not isfinite(value):
-        raise complain(f"found {found(value)}, expected a finite number")
+    try:
+        if not isfinite(value):
+            raise complain(f"found {found(value)}, expected a finite number")
+    except OverflowError:
+        raise complain("the number is too large") from None
     return value
 
 
 def _duration(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise complain(f"found {found(value)}, {durations.EXPECTED}")
-    if isinstance(value, str) and value.strip().isdigit():
-        raise complain(f"found {found(value)}, {durations.EXPECTED}; remove the quotes")
+    if hint := _unquoted(value):
+        raise complain(f"found {found(value)}, {durations.EXPECTED}{hint}")
     try:
         return durations.seconds(value)
     except ValueError as error:
@@ -130,10 +142,12 @@ def _longer_than_zero(value: float) -> float:
     return value
 
 
-def _at_least(least: int) -> AfterValidator:
+def _between(least: int, most: int) -> AfterValidator:
     def check(value: int) -> int:
         if value < least:
             raise complain(f"`{value}` is too small, expected at least {least}")
+        if value > most:
+            raise complain(f"`{value}` is too large, expected at most {most}")
         return value
 
     return AfterValidator(check)
@@ -163,12 +177,14 @@ def _named(value: Any) -> Any:
 
 
 def _function(value: Any) -> Any:
+    _fixed(value)
     if not isinstance(value, str) or not _FUNCTION.match(value):
         raise complain(f"found {found(value)}, expected `package.module:function`")
     return value
 
 
 def _module(value: Any) -> Any:
+    _fixed(value)
     if not isinstance(value, str) or not _MODULE.match(value):
         raise complain(f"found {found(value)}, expected a module's name, as in `package.module`")
     return value
@@ -183,7 +199,7 @@ def _fixed(value: Any) -> Any:
 def _filled(value: Any) -> Any:
     _text(value)
     if not value:
-        raise complain("found empty text")
+        raise complain("found empty text, expected something")
     return value
 
 
@@ -237,7 +253,10 @@ def _retry(value: Any) -> Any:
     if isinstance(value, dict):
         return value
     if isinstance(value, bool) or not isinstance(value, int):
-        return _whole(value)
+        raise complain(
+            f"found {found(value)}, expected a whole number or a mapping with `attempts`"
+            f"{_unquoted(value)}"
+        )
     if value < 0:
         raise complain(f"`{value}` is too small, expected at least 0")
     return _whole(value)
@@ -262,7 +281,7 @@ Whole = Annotated[int, BeforeValidator(_whole), WrapValidator(_late), _schema({"
 Positive = Annotated[
     int,
     BeforeValidator(_whole),
-    _at_least(1),
+    _between(1, 10_000),
     WrapValidator(_late),
     _schema({"type": "integer", "minimum": 1}),
 ]
@@ -287,6 +306,7 @@ def _env_name(name: str) -> str:
     return name
 
 
+ExitCode = Annotated[int, BeforeValidator(_whole), _between(0, 255)]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 Env = Annotated[dict[EnvName, Text | None], _expect("a mapping of names to text", dict)]
 
@@ -403,7 +423,7 @@ class TaskKeys(Model):
     ] = Field("succeeded", description="how its needs must have ended")
     allow_failure: Flag = Field(False, description="its failure fails neither dependents nor run")
     ok_exit_codes: Annotated[
-        list[Annotated[int, BeforeValidator(_whole)]], _expect("a list", list)
+        list[Annotated[int, BeforeValidator(_whole), _between(0, 255)]], _expect("a list", list)
     ] = Field([0], description="exit codes that mean success", min_length=1)
     output: Annotated[Literal["stdout", "json"], _one_of("stdout", "json")] | None = Field(
         None, description="take stdout as the output, as text or as JSON; default: $ORCH_OUTPUT"

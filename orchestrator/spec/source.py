@@ -64,6 +64,8 @@ _SYNTAX = {
     "or write the backslash twice",
     "found invalid Unicode character escape code": "this escape is not a character",
     "found unknown directive name": "a line cannot start with `%`; quote it",
+    "found unexpected non-alphabetical character": "a line cannot start with `%`; quote it",
+    "did not find expected <document start>": "the document has ended; nothing can follow",
 }
 
 
@@ -186,7 +188,8 @@ class _Builder:
                 return event.value
             return self._plain(event.value, event)
         if kind is AliasEvent:
-            self._refuse_here(f"alias `*{event.anchor}`: aliases are not allowed", event)
+            alias = quote(f"*{event.anchor}")
+            self._refuse_here(f"alias {alias}: aliases are not allowed", event)
             return None
         if depth > MAX_DEPTH:
             self._problem(f"nested more than {MAX_DEPTH} deep", _mark(event))
@@ -237,14 +240,18 @@ class _Builder:
             path, self.path = self.path, ["?"]
             self._node(event, events, depth + 1)
             self.path = path
-            self._problem("a key is a list, a mapping or an alias; expected text", _mark(event))
-            return f"?{event.start_mark.index}"
+            stand_in = f"?{event.start_mark.index}"
+            message = "a key is a list, a mapping or an alias; expected text"
+            self.source.problems.append(Problem(tuple(self.path[:-1]), message, mark=_mark(event)))
+            self.source.poisoned.add((*self.path[:-1], stand_in))
+            return stand_in
         if event.anchor is not None or event.tag is not None:
             self._irregular(event)
         key: str = event.value
+        self.path[-1] = key
         if event.implicit[0]:
             if key == "<<":
-                self._problem("merge key `<<`: merges are not allowed", _mark(event))
+                self._refuse_here("merge key `<<`: merges are not allowed", event)
             elif (key in _WORDS or key[0] in _NUMERIC) and not isinstance(
                 self._plain(key, event), str
             ):
@@ -268,6 +275,9 @@ class _Builder:
                 return None
             return int(text)
         if _BASED.match(text):
+            if len(text) > _MAX_DIGITS // 2:
+                self._refuse_here(f"a number of {len(text) - 2} digits", event)
+                return None
             return int(text, 0)
         if _FLOAT.match(text):
             return float(text)
@@ -275,9 +285,11 @@ class _Builder:
 
     def _irregular(self, event: Any) -> None:
         if event.anchor is not None:
-            self._refuse_here(f"anchor `&{event.anchor}`: anchors are not allowed", event)
+            anchor = quote(f"&{event.anchor}")
+            self._refuse_here(f"anchor {anchor}: anchors are not allowed", event)
         if event.tag is not None:
-            self._refuse_here(f"tag {quote(event.tag)}: tags are not allowed", event)
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!", 1)
+            self._refuse_here(f"tag {quote(tag)}: tags are not allowed", event)
 
     def _refuse_here(self, message: str, event: Any) -> None:
         self._problem(message, _mark(event))
@@ -290,7 +302,9 @@ class _Builder:
         said = error.problem or ""
         place = error.problem_mark or error.context_mark
         message = _SYNTAX.get(said, f"not YAML: {said}")
-        if said.startswith("found unexpected") or "',' or" in said:
+        if "',' or" in said and self._at(error.problem_mark) in ("]", "}"):
+            message = f"`{self._at(error.problem_mark)}` closes nothing that is open here"
+        elif said.startswith("found unexpected") or "',' or" in said:
             # what was opened says more than where the file ended
             place = error.context_mark or place
         if said == "found character that cannot start any token" and place is not None:
@@ -299,9 +313,12 @@ class _Builder:
             return Problem((), message, mark=Mark(1, 1))
         return Problem((), message, mark=Mark(place.line + 1, place.column + 1))
 
+    def _at(self, place: Any) -> str:
+        """Return the character at a mark of libyaml's."""
+        return self.source.text[place.index : place.index + 1] if place is not None else ""
+
     def _bad_start(self, place: Any) -> str:
-        line = self.source.line(place.line + 1)
-        character = line[place.column : place.column + 1]
+        character = self._at(place)
         if character == "\t":
             return "tab as indentation; use spaces"
         return f"a value cannot start with {quote(character)}; quote it"

@@ -1,0 +1,102 @@
+"""``python -m tests.benchmarks [NAME ...]``: ratios against what else does the same, side by side.
+
+Everything is measured from outside, each program in a process of its own, the rounds of all that is
+compared interleaved; a ratio is taken within a round, so that a machine that slows down slows both.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.benchmarks.measuring import Lab, Row, table
+from tests.benchmarks.rows import BENCHMARKS
+
+
+def main() -> int:
+    """Measure what is asked for, print one table, write JSON where it is wanted."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; all where none is given"
+    )
+    parser.add_argument("--rounds", type=int, help="rounds of each (default: by how long it takes)")
+    parser.add_argument("--json", metavar="FILE", help="write every round's figures to FILE")
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in BENCHMARKS]:
+        parser.error(f"unknown {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    if options.rounds is not None and options.rounds < 1:
+        parser.error("--rounds is at least 1")
+    head = {
+        "python": platform.python_version(),
+        "orch": version("orch-launcher"),
+        "cpus": len(os.sched_getaffinity(0)),
+        "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load": os.getloadavg()[0],
+    }
+    _say(
+        f"Python {head['python']}, orch {head['orch']}, {head['cpus']} CPUs, {head['machine']}, "
+        f"load {head['load']:.1f}"
+    )
+    began, before = time.monotonic(), _fingerprint()
+    rows: list[Row] = []
+    faults: list[str] = []
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="orch-bench-") as folder:
+        for name in options.names or BENCHMARKS:
+            root = Path(folder, name)
+            root.mkdir()
+            lab = Lab(root, Path(folder, "byte_code"), options.rounds)
+            try:
+                rows += BENCHMARKS[name](lab)
+            except RuntimeError as error:
+                faults.append(f"{name}: {error}")
+            notes += lab.notes
+            shutil.rmtree(root)
+            _progress(f"{name}: {time.monotonic() - began:.0f} s")
+    _progress("")
+    if _fingerprint() != before:
+        notes.append("orchestrator/ changed meanwhile: rows may be of different versions of it")
+    _say(table(rows))
+    for note in notes:
+        _say(note)
+    for fault in faults:
+        _say(f"not measured: {fault}")
+    _say(f"measured in {time.monotonic() - began:.0f} s")
+    if options.json:
+        found = {**head, "source": before, "notes": notes, "faults": faults}
+        found["rows"] = [asdict(row) for row in rows]
+        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+    return 1 if faults else 0
+
+
+def _fingerprint() -> str:
+    """Return what the source under test hashes to: others may change it while it is measured."""
+    digest = hashlib.sha256()
+    folder = Path(importlib.util.find_spec("orchestrator").origin).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""What orch is compared with: the least program that does the same."""
+
+NOOP = """\
+def noop():
+    pass
+"""
+
+POOL_WIDE = """\
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+def noop():
+    pass
+
+with ThreadPoolExecutor(2) as pool:
+    for future in [pool.submit(noop) for _ in range(int(sys.argv[1]))]:
+        future.result()
+"""
+
+# Each submitted by the end of the one before, on the one thread of the pool: the fastest there is.
+POOL_CHAIN = """\
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+
+def noop():
+    pass
+
+left = int(sys.argv[1])
+done = threading.Event()
+
+def following(_=None):
+    global left
+    left -= 1
+    if left < 0:
+        done.set()
+    else:
+        pool.submit(noop).add_done_callback(following)
+
+with ThreadPoolExecutor(1) as pool:
+    following()
+    done.wait()
+"""
+
+# Each submitted by the main thread, when it has the result of the one before.
+POOL_RESULTS = """\
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+def noop():
+    pass
+
+with ThreadPoolExecutor(2) as pool:
+    for _ in range(int(sys.argv[1])):
+        pool.submit(noop).result()
+"""
+
+PROCESS_POOL = """\
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from noop_tasks import noop
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(max_workers=2, max_tasks_per_child=1) as pool:
+        for future in [pool.submit(noop) for _ in range(int(sys.argv[1]))]:
+            future.result()
+"""
+
+# Each prints seconds; imports are not counted.
+LOAD = """\
+import sys
+from time import perf_counter
+from orchestrator.loading import load
+began = perf_counter()
+loaded = load(sys.argv[1])
+print(perf_counter() - began)
+"""
+
+SOURCE = """\
+import sys
+from pathlib import Path
+from time import perf_counter
+from orchestrator.spec.source import Source
+data = Path(sys.argv[1]).read_bytes()
+began = perf_counter()
+source = Source(sys.argv[1], data)
+print(perf_counter() - began)
+assert source.value and not source.problems
+"""
+
+YAML = """\
+import sys
+from pathlib import Path
+from time import perf_counter
+import yaml
+data = Path(sys.argv[1]).read_bytes()
+began = perf_counter()
+value = yaml.load(data, yaml.CSafeLoader)
+print(perf_counter() - began)
+"""
+
+# N programs, two at a time; with a folder each gets two new files for its output, as orch gives.
+SPAWN = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+int main(int argc, char **argv) {
+    int count = atoi(argv[1]), running = 0, status, worst = 0;
+    const char *folder = argc > 2 ? argv[2] : NULL;
+    char *child[] = {"/bin/true", NULL};
+    for (int i = 0; i < count || running; ) {
+        if (running == 2 || i == count) {
+            if (wait(&status) < 0) return 3;
+            worst |= status;
+            running--;
+            continue;
+        }
+        posix_spawn_file_actions_t actions;
+        posix_spawn_file_actions_init(&actions);
+        int files[2] = {-1, -1};
+        if (folder) {
+            char path[4096];
+            const char *ends[] = {"out", "err"};
+            for (int k = 0; k < 2; k++) {
+                snprintf(path, sizeof path, "%s/%d.%s", folder, i, ends[k]);
+                files[k] = open(path, O_WRONLY | O_CREAT | O_APPEND | O_EXCL | O_CLOEXEC, 0600);
+                if (files[k] < 0) return 4;
+                posix_spawn_file_actions_adddup2(&actions, files[k], k + 1);
+            }
+        }
+        pid_t pid;
+        if (posix_spawn(&pid, child[0], &actions, NULL, child, environ)) return 5;
+        posix_spawn_file_actions_destroy(&actions);
+        for (int k = 0; k < 2; k++) if (files[k] >= 0) close(files[k]);
+        running++;
+        i++;
+    }
+    return worst != 0;
+}
+"""

@@ -1,0 +1,304 @@
+"""The benchmarks, by name; each returns its rows."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.benchmarks import peers
+from tests.benchmarks.measuring import Lab, Measure, Row, per_task_us
+
+_HEAD = "defaults: {mode: thread, function: noop_tasks:noop}\ntasks:\n"
+_JSON = ("--log-format", "json")
+
+
+def _one(lab: Lab) -> Path:
+    """Write the module, and return the job of one task."""
+    lab.write("noop_tasks.py", peers.NOOP)
+    job = lab.write("one.yaml", _HEAD + "  one: {}\n")
+    lab.orch(job)  # the byte code is made, and the files are in memory
+    return job
+
+
+def _instances(count: int, what: str) -> str:
+    numbers = ", ".join(map(str, range(count)))
+    return f"tasks:\n  all:\n    {what}\n    foreach: {{i: [{numbers}]}}\n"
+
+
+def _alone(count: int) -> Iterator[str]:
+    yield _HEAD
+    for i in range(count):
+        yield f"  t{i}: {{}}\n"
+
+
+def _chain(count: int) -> Iterator[str]:
+    yield _HEAD + "  t0: {}\n"
+    for i in range(1, count):
+        yield f"  t{i}: {{needs: [t{i - 1}]}}\n"
+
+
+def _into_one(count: int) -> Iterator[str]:
+    yield from _alone(count)
+    yield f"  last: {{needs: [{', '.join(f't{i}' for i in range(count))}]}}\n"
+
+
+def _written_out(count: int) -> Iterator[str]:
+    """Tasks as people write them: several keys, a parameter, one in four without needs."""
+    yield "params:\n  folder: {type: str, default: data}\ntasks:\n"
+    for i in range(count):
+        yield (
+            f"  load_{i}:\n    mode: subprocess\n"
+            f'    command: [/bin/true, --number, "{i}", "--to={{{{ params.folder }}}}/part-{i}"]\n'
+            f'    env: {{PART: "{i}", LEVEL: info}}\n'
+            "    retry: {attempts: 3, delay: 2s, backoff: 2.0}\n"
+            "    timeout: 10m\n"
+        )
+        if i % 4:
+            yield f"    needs: [load_{i - 1}]\n"
+
+
+def _spent(lab: Lab, job: Path, *options: str) -> Measure:
+    return lambda: lab.orch(job, *options).seconds
+
+
+def _peer(lab: Lab, program: Path, count: int) -> Measure:
+    lab.python(program, 0)
+    return lambda: lab.python(program, count).seconds
+
+
+def wide(lab: Lab) -> list[Row]:
+    """10,000 independent no-ops on threads."""
+    count = 10_000
+    one = _one(lab)
+    each = lab.write("each.yaml", _instances(count, "mode: thread\n    function: noop_tasks:noop"))
+    written = lab.write("written.yaml", _alone(count))
+    pool = lab.write("pool.py", peers.POOL_WIDE)
+    load = lab.write("load.py", peers.LOAD)
+    found = lab.rounds(5, {
+        "one, -q": _spent(lab, one, "-q"),
+        "one, log": _spent(lab, one, *_JSON),
+        "each, -q": _spent(lab, each, "-q"),
+        "each, log": _spent(lab, each, *_JSON),
+        "written, -q": _spent(lab, written, "-q"),
+        "written, log": _spent(lab, written, *_JSON),
+        "pool": _peer(lab, pool, count),
+        "pool, empty": _peer(lab, pool, 0),
+        "load": lambda: lab.answers(load, written)[0],
+    })  # fmt: skip
+    over = "ThreadPoolExecutor(2)"
+    theirs = per_task_us(found, "pool", "pool, empty", count)
+    rows = []
+    for name, text in (("each", "foreach over 10,000"), ("written", "10,000 in the file")):
+        for how in ("-q", "log"):
+            ours = per_task_us(found, f"{name}, {how}", f"one, {how}", count)
+            shown = "a JSON log line each" if how == "log" else how
+            rows.append(Row(f"wide: {text}, {shown}", over, ours, theirs))
+    reading = [seconds / count * 1e6 for seconds in found["load"]]
+    rows.append(Row("wide: of that reading and checking (in the file)", over, reading, theirs))
+    return rows
+
+
+def chain(lab: Lab) -> list[Row]:
+    """2,000 no-ops on threads, each needs the one before."""
+    count, many = 2_000, 10_000
+    one = _one(lab)
+    job = lab.write("chain.yaml", _chain(count))
+    load = lab.write("load.py", peers.LOAD)
+    callbacks = lab.write("callbacks.py", peers.POOL_CHAIN)
+    results = lab.write("results.py", peers.POOL_RESULTS)
+    found = lab.rounds(7, {
+        "one, -q": _spent(lab, one, "-q"),
+        "one, log": _spent(lab, one, *_JSON),
+        "chain, -q": _spent(lab, job, "-q"),
+        "chain, log": _spent(lab, job, *_JSON),
+        "callbacks": _peer(lab, callbacks, many),
+        "callbacks, empty": _peer(lab, callbacks, 0),
+        "results": _peer(lab, results, many),
+        "results, empty": _peer(lab, results, 0),
+        "load": lambda: lab.answers(load, job)[0],
+    })  # fmt: skip
+    quiet = per_task_us(found, "chain, -q", "one, -q", count)
+    logged = per_task_us(found, "chain, log", "one, log", count)
+    fast = per_task_us(found, "callbacks", "callbacks, empty", many)
+    plain = per_task_us(found, "results", "results, empty", many)
+    reading = [seconds / count * 1e6 for seconds in found["load"]]
+    return [
+        Row("chain of 2,000, -q", "pool of 1, by callbacks", quiet, fast),
+        Row("chain of 2,000, a JSON log line each", "pool of 1, by callbacks", logged, fast),
+        Row("chain of 2,000, a JSON log line each", "pool of 2, submit().result()", logged, plain),
+        Row("chain: of that reading and checking", "pool of 1, by callbacks", reading, fast),
+    ]
+
+
+def scale(lab: Lab) -> list[Row]:
+    """Large plans by small ones: time a task, and memory."""
+    one = _one(lab)
+    shapes: dict[str, tuple[Callable[[int], Iterator[str]], int, int]] = {
+        "chain": (_chain, 10_000, 100_000),
+        "all into one": (_into_one, 10_000, 50_000),
+    }
+    peaks: dict[str, list[float]] = {}
+    cases: dict[str, Measure] = {"one": _spent(lab, one, "-q")}
+
+    def measured(name: str, job: Path) -> Measure:
+        def measure() -> float:
+            spent = lab.orch(job, "-q")
+            peaks.setdefault(name, []).append(spent.peak_mib)
+            return spent.seconds
+
+        return measure
+
+    for name, (write, *counts) in shapes.items():
+        for count in counts:
+            label = f"{name} {count}"
+            cases[label] = measured(label, lab.write(f"{name[:5]}{count}.yaml", write(count)))
+    found = lab.rounds(2, cases)
+    rows = []
+    for name, (_, small, large) in shapes.items():
+        ours = per_task_us(found, f"{name} {large}", "one", large)
+        theirs = per_task_us(found, f"{name} {small}", "one", small)
+        rows.append(Row(f"scale: {name}, {large:,}", f"the same with {small:,}", ours, theirs))
+        rows.append(Row(f"scale: peak memory, {name}, {large:,}", "", peaks[f"{name} {large}"],
+                        unit="MiB"))  # fmt: skip
+    return rows
+
+
+def reading(lab: Lab) -> list[Row]:
+    """Read and check 10,000 tasks as people write them."""
+    count = 10_000
+    job = lab.write("large.yaml", _written_out(count))
+    programs = {
+        name: lab.write(f"{name}.py", text)
+        for name, text in (("source", peers.SOURCE), ("load", peers.LOAD), ("csafe", peers.YAML))
+    }
+
+    def answer(program: Path) -> Measure:
+        return lambda: lab.answers(program, job)[0] / count * 1e6
+
+    found = lab.rounds(5, {name: answer(program) for name, program in programs.items()})
+    size = f"{job.stat().st_size / 1e6:.1f} MB"
+    over = "yaml.CSafeLoader alone"
+    return [
+        Row(f"reading: 10,000 tasks, {size}, Source only", over, found["source"], found["csafe"]),
+        Row("reading: load(), everything checked", over, found["load"], found["csafe"]),
+    ]
+
+
+def launch(lab: Lab) -> list[Row]:
+    """1,000 x /bin/true, two at a time."""
+    count = 1_000
+    one = lab.write("one.yaml", "tasks: {one: {mode: subprocess, command: [/bin/true]}}\n")
+    lab.orch(one)
+    what = "mode: subprocess\n    command: [/bin/true]"
+    limits = "limits: {processes: 2}\n"
+    job = lab.write("programs.yaml", limits + _instances(count, what))
+    xargs = lab.write("xargs.sh", f"seq {count} | xargs -P2 -n1 /bin/true\n")
+    cases = {
+        "one": _spent(lab, one, "-q"),
+        "orch": _spent(lab, job, "-q"),
+        "xargs": lambda: lab.spent("/bin/sh", str(xargs)).seconds,
+    }
+    spawn = _compiled(lab)
+    if spawn is not None:
+        cases["C"] = lambda: lab.spent(spawn, str(count)).seconds
+        cases["C, files"] = lambda: _with_files(lab, spawn, count)
+    found = lab.rounds(5, cases)
+    whole, per_task = found["orch"], per_task_us(found, "orch", "one", count)
+    name = "launch: 1,000 x /bin/true, whole process"
+    rows = []
+    if spawn is not None:
+        rows = [
+            Row(name, "C, posix_spawn", *_milli(whole, found["C"]), unit="ms"),
+            Row(name, "C, two new files each", *_milli(whole, found["C, files"]), unit="ms"),
+            Row("launch: the same less a run of one", "C, two new files each", per_task,
+                [seconds / count * 1e6 for seconds in found["C, files"]]),
+        ]  # fmt: skip
+    else:
+        lab.notes.append("launch: no cc, so no rows against C")
+    return [*rows, Row(name, "xargs -P2", *_milli(whole, found["xargs"]), unit="ms")]
+
+
+def _milli(*columns: list[float]) -> list[list[float]]:
+    return [[seconds * 1e3 for seconds in column] for column in columns]
+
+
+def _compiled(lab: Lab) -> str | None:
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    source, target = lab.write("spawn.c", peers.SPAWN), lab.root / "spawn"
+    subprocess.run([compiler, "-O2", "-o", str(target), str(source)], check=True)
+    return str(target)
+
+
+def _with_files(lab: Lab, spawn: str, count: int) -> float:
+    folder = lab.root / "files"
+    folder.mkdir()
+    seconds = lab.spent(spawn, str(count), str(folder)).seconds
+    shutil.rmtree(folder)
+    return seconds
+
+
+def process(lab: Lab) -> list[Row]:
+    """50 no-ops, each in a process of its own."""
+    count = 50
+    lab.write("noop_tasks.py", peers.NOOP)
+    what = "mode: process\n    function: noop_tasks:noop"
+    job = lab.write("processes.yaml", "limits: {processes: 2}\n" + _instances(count, what))
+    one = lab.write("one.yaml", f"tasks:\n  one:\n    {what}\n")
+    lab.orch(one)
+    pool = lab.write("pool.py", peers.PROCESS_POOL)
+    found = lab.rounds(5, {
+        "one": _spent(lab, one, "-q"),
+        "orch": _spent(lab, job, "-q"),
+        "pool": _peer(lab, pool, count),
+        "pool, one": _peer(lab, pool, 1),
+    })  # fmt: skip
+    ours = [us / 1e3 for us in per_task_us(found, "orch", "one", count - 1)]
+    theirs = [us / 1e3 for us in per_task_us(found, "pool", "pool, one", count - 1)]
+    over = "ProcessPoolExecutor(2), 1 task a child"
+    return [
+        Row("process: 50 no-ops, less a run of one", over, ours, theirs, unit="ms"),
+        Row("process: 50 no-ops, whole process", over, *_milli(found["orch"], found["pool"]),
+            unit="ms"),
+    ]  # fmt: skip
+
+
+def start(lab: Lab) -> list[Row]:
+    """Cold start: a job of one task."""
+    thread = _one(lab)
+    program = lab.write("program.yaml", "tasks: {one: {mode: subprocess, command: [/bin/true]}}\n")
+    looked_up = lab.write("looked_up.yaml", (
+        "params: {word: {type: str, default: hello}}\ntasks:\n"
+        "  first: {mode: subprocess, command: [/bin/echo, '1'], output: json}\n"
+        "  second:\n    mode: subprocess\n"
+        "    command: [/bin/true, '{{ params.word }}', '{{ tasks.first.output }}']\n"
+    ))  # fmt: skip
+    found = lab.rounds(9, {
+        "thread": _spent(lab, thread, "-q"),
+        "program": _spent(lab, program, "-q"),
+        "looked up": _spent(lab, looked_up, "-q"),
+        "version": lambda: lab.spent(sys.executable, "-m", "orchestrator", "--version").seconds,
+        "python": lambda: lab.python("pass").seconds,
+    })  # fmt: skip
+    over = "python -c pass"
+    bare = found["python"]
+    return [
+        Row(f"start: {name}", over, *_milli(found[key], bare), unit="ms")
+        for key, name in (
+            ("thread", "one function on a thread"), ("program", "one program"),
+            ("looked up", "two programs, a parameter, an output"), ("version", "orch --version"),
+        )
+    ]  # fmt: skip
+
+
+BENCHMARKS: dict[str, Callable[[Lab], list[Row]]] = {
+    "start": start,
+    "wide": wide,
+    "chain": chain,
+    "scale": scale,
+    "reading": reading,
+    "launch": launch,
+    "process": process,
+}
