@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from orchestrator import jsonio
 from orchestrator.clock import Clock
-from orchestrator.errors import JournalError, TemplateError
+from orchestrator.errors import TemplateError
 from orchestrator.events import (
     KINDS,
     Asked,
@@ -74,7 +74,7 @@ class Engine:
         self._armed = 0
         self._needed = _outputs_needed(plan)
         self._outputs: dict[str, dict[str, Any]] = {}
-        self._constant = {name: _is_constant(task) for name, task in plan.tasks.items()}
+        self._changing = {name for name, task in plan.tasks.items() if not _is_constant(task)}
         ticks = [observer.tick_s for observer in observers if observer.tick_s is not None]
         self._tick_s = min(ticks, default=None)
         self._next_tick = clock.now()
@@ -88,8 +88,8 @@ class Engine:
             finished = self._turn([])
             while finished is None:
                 finished = self._turn(self._events())
-        except JournalError:
-            self._abort()
+        except BaseException:
+            self._abort()  # whatever it is, nothing is left running without a record
             raise
         return finished
 
@@ -189,7 +189,7 @@ class Engine:
         spec = node.spec
         index = node.order if node.group is not None else None
         try:
-            scope = None if self._constant[spec.name] else self._scope(spec, index)
+            scope = self._scope(spec, index) if spec.name in self._changing else None
             attempt = self.preparer.attempt(spec, name, number, scope)
         except TemplateError as error:
             failure = Failure("TemplateError", str(error))
@@ -267,4 +267,6 @@ def _late_values(task: PlanTask) -> tuple[Any, ...]:
 
 def _is_constant(task: PlanTask) -> bool:
     """Tell whether nothing is left to fill in when an attempt starts."""
-    return not any(True for value in _late_values(task) for _ in templates.templates(value))
+    return not any(
+        True for value in _late_values(task) if value for _ in templates.templates(value)
+    )

@@ -2,7 +2,8 @@
 
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +15,25 @@ _OURS = __name__
 _found: dict[str, Callable[..., Any]] = {}
 
 Result = tuple[Outcome, str | None, Failure | None]
+
+
+@contextmanager
+def importing_from(root: str) -> Iterator[None]:
+    """Import from *root* for as long as a run lasts.
+
+    Modules from there are forgotten afterwards: the next job may have others of the same names.
+    """
+    path, before = sys.path[:], set(sys.modules)
+    place_root(root)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        _found.clear()
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None) or ""
+            if name not in before and file.startswith(f"{root}/") and "site-packages" not in file:
+                del sys.modules[name]
 
 
 def place_root(root: str) -> None:
@@ -84,7 +104,7 @@ def failure_of(error: BaseException) -> Failure:
         message = str(error)
     except BaseException:  # noqa: BLE001 - odd exceptions are reported, too
         message = "<unprintable>"
-    return Failure(name, cut(message), cut(_traceback(error)))
+    return Failure(cut(name), cut(message), cut(_traceback(error)))
 
 
 def _traceback(error: BaseException) -> str:
@@ -105,7 +125,8 @@ def _is_ours(frames: types.TracebackType) -> bool:
 
 
 def cut(text: str) -> str:
-    """Return *text*, at most 64 KiB of it, saying so where that is not all."""
+    """Return *text* as UTF-8 can hold it, at most 64 KiB, saying so where that is not all."""
+    text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) <= MAX_TEXT_BYTES:
         return text
     return f"{text[:MAX_TEXT_BYTES]}… (cut at 64 KiB of {len(text)} characters)"

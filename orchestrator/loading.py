@@ -1,11 +1,13 @@
 """From a job file to a plan that can run, or to everything that is wrong with it at once."""
 
+import gc
 import os
 import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,7 +109,23 @@ def load(
     Raises ``SpecError`` with everything that is wrong; ``UsageError`` where the file is right and
     *choices* are not. With *lenient* required parameters may be missing: for looking at a file.
     """
-    choices = choices or Choices()
+    with collector_off():  # nothing that is made here is garbage, and there may be a lot of it
+        return _load(file, choices or Choices(), data, lenient=lenient)
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Keep the cyclic garbage collector from looking at what is being built."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _load(file: str, choices: Choices, data: bytes | None, *, lenient: bool) -> Loaded:
     source = read(file, data)
     job, broken, problems = _validated(source)
     if job is None:
@@ -471,6 +489,8 @@ def _early(loaded: Loaded, unknown: frozenset[str], *where: str) -> Any:
 
 
 def _select(plan: Plan, choices: Choices) -> UsageError | None:
+    if not (choices.only or choices.skip):
+        return None
     try:
         out = building.select(plan, choices.only, choices.skip)
     except ValueError as error:

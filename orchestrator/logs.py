@@ -135,8 +135,7 @@ def renderer(form: Format, *, colour: bool = False) -> Callable[[Fields], str]:
     if form == "json":
         return lambda fields: to_json(_ordered(fields))
     if form == "keyvalue":
-        to_pairs = structlog.processors.LogfmtRenderer(bool_as_flag=False)
-        return lambda fields: str(to_pairs(None, "", _plain(_ordered(fields))))
+        return lambda fields: key_values(_ordered(fields))
     return lambda fields: console_line(fields, colour=colour)
 
 
@@ -146,15 +145,21 @@ def _ordered(fields: Fields) -> Fields:
     return result
 
 
-def _plain(fields: Fields) -> Fields:
-    """Return *fields* as logfmt takes them: no spaces in keys, no control characters in text."""
-    return {
-        "".join(c if c.isalnum() or c in "_-." else "_" for c in key): (
-            printable(value) if isinstance(value, str) else value
-        )
-        for key, value in fields.items()
-        if value is not None
-    }
+def key_values(fields: Fields) -> str:
+    """Return *fields* as logfmt, without control characters."""
+    return " ".join(f"{key}={_value(value)}" for key, value in fields.items() if value is not None)
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, str):
+        value = to_json({"": value})[4:-1] if isinstance(value, list | dict | bool) else str(value)
+    if value.isalnum():
+        return str(value)
+    text = printable(value)
+    if not text or " " in text or "=" in text or '"' in text:
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return text
 
 
 def console_line(fields: Fields, *, colour: bool) -> str:

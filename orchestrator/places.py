@@ -11,13 +11,19 @@ from orchestrator.errors import EnvironmentFault, UsageError
 from orchestrator.spec.words import quote
 
 STATE_DIR = ".orch"
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no letter or digit that looks like another
+# No letter or digit that looks like another; in the order in which they sort.
+_ALPHABET = "23456789abcdefghijkmnpqrstuvwxyz"
 
 
 def new_run_id() -> str:
-    """Return an id that sorts by time and is easy to name: ``20261122-125431-k3vq2m``."""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{stamp}-{''.join(secrets.choice(_ALPHABET) for _ in range(6))}"
+    """Return an id that sorts by time and is easy to name: ``20261122-125431-k3vq2m``.
+
+    The first two of the six are the milliseconds, so that runs of one second are in order.
+    """
+    now = datetime.now(UTC)
+    high, low = divmod(now.microsecond // 1000, len(_ALPHABET))
+    chance = "".join(secrets.choice(_ALPHABET) for _ in range(4))
+    return f"{now:%Y%m%d-%H%M%S}-{_ALPHABET[high]}{_ALPHABET[low]}{chance}"
 
 
 class RunFolder:
@@ -88,7 +94,9 @@ def runs(state: Path) -> list[Path]:
     folder = state / "runs"
     if not folder.is_dir():
         return []
-    return sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda p: p.name, reverse=True)
+    # one without a journal is being made, or was never more than made
+    found = (path for path in folder.iterdir() if (path / "journal.db").is_file())
+    return sorted(found, key=lambda path: path.name, reverse=True)
 
 
 def find_run(state: Path, reference: str | None) -> Path:

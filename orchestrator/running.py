@@ -14,7 +14,7 @@ from orchestrator.clock import Clock, wall_text
 from orchestrator.engine import Engine, Inbox, Observer
 from orchestrator.events import Finished, Noted
 from orchestrator.journal import Journal
-from orchestrator.loading import Loaded
+from orchestrator.loading import Loaded, collector_off
 from orchestrator.places import RunFolder, create_run, state_directory
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.plan.prepare import Preparer
@@ -45,7 +45,8 @@ class Run:
         self.path = self.folder.path
         self.inbox: Inbox = Inbox()
         self.ladder = signals.Ladder(self.inbox, clock.now)
-        self.scheduler = Scheduler(self.plan, self.id, fail_fast=fail_fast)
+        with collector_off():
+            self.scheduler = Scheduler(self.plan, self.id, fail_fast=fail_fast)
 
     def go(self, observe: Observe, *, redirect: bool, handle_signals: bool) -> Finished:
         """Run to the end.
@@ -62,7 +63,7 @@ class Run:
             if redirect:
                 stack.enter_context(_redirected(self.path))
             stack.enter_context(streams.installed())
-            functions.place_root(self.plan.root)
+            stack.enter_context(functions.importing_from(self.plan.root))
             _import_own(self.plan.root)
             watcher = Watcher(self._heard)
             stack.callback(watcher.close)

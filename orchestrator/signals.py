@@ -1,11 +1,13 @@
 """Signals: the first INT, TERM or HUP asks the run to end, the second ends it, the third leaves.
 
-Handlers only put into the inbox, which is re-entrant. A signal that was ignored when orch started
+A signal that was ignored when orch started
 (``nohup``, ``&``) stays ignored. USR1 asks what is running.
 """
 
+import ctypes
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,32 +26,50 @@ class Ladder:
         self._inbox, self._now = inbox, now
         self._count = 0
 
-    def climb(self, number: int, _frame: Any) -> None:
-        """Handle one signal that asks for an end."""
-        self.last = number
-        self._count += 1
-        if self._count > 2:  # noqa: PLR2004 - the third one leaves at once
-            end_by(number)
-        self._inbox.put(StopAsked("signal", self._count > 1, self._now(), number))
-
-    def ask(self, _number: int, _frame: Any) -> None:
-        """Handle USR1."""
-        self._inbox.put(Asked(self._now()))
+    def took(self, number: int) -> None:
+        """Take note of a signal; the third that asks for an end leaves at once."""
+        if number == signal.SIGUSR1:
+            self._inbox.put(Asked(self._now()))
+        elif number in STOPPING:
+            self.last = number
+            self._count += 1
+            if self._count > 2:  # noqa: PLR2004
+                end_by(number)
+            self._inbox.put(StopAsked("signal", self._count > 1, self._now(), number))
 
 
 @contextmanager
 def handled(ladder: Ladder) -> Iterator[None]:
-    """Route signals to *ladder*; put back what was there. Only the main thread can."""
+    """Route signals to *ladder*; put back what was there. Only the main thread can.
+
+    The kernel may give a signal to any thread, and Python runs its handler in the main one, which
+    sleeps until something is in the inbox. So the C handler writes the number into a pipe, and a
+    thread of its own reads that; the Python handler has nothing to do.
+    """
+    read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    os.set_blocking(read, True)
+    reader = threading.Thread(target=_read, args=(read, ladder), name="orch-signals", daemon=True)
     before: dict[signal.Signals, Any] = {}
-    for number in STOPPING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, ladder.climb)
-    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, ladder.ask)
+    woken = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    reader.start()
+    for number in (*STOPPING, signal.SIGUSR1):
+        if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGUSR1:
+            before[number] = signal.signal(number, lambda *_: None)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(woken)
+        os.close(write)
+        reader.join()
+        os.close(read)
+
+
+def _read(descriptor: int, ladder: Ladder) -> None:
+    while data := os.read(descriptor, 64):
+        for number in data:
+            ladder.took(number)
 
 
 def end_by(number: int) -> None:
@@ -58,8 +78,16 @@ def end_by(number: int) -> None:
     After a plain exit status a shell's loop goes on to its next turn. As PID 1 of a container
     a signal without a handler does nothing: there, leave with 128 + n.
     """
-    signal.signal(number, signal.SIG_DFL)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, signal.SIG_DFL)
+    else:
+        _default_action(number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
     if os.getpid() != 1:
         os.kill(os.getpid(), number)
     os._exit(128 + number)
+
+
+def _default_action(number: int) -> None:
+    """Do what ``signal.signal(number, SIG_DFL)`` does, from a thread: Python allows it to none."""
+    ctypes.CDLL(None).signal(number, 0)

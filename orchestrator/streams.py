@@ -100,19 +100,46 @@ class OutputFile:
 
 
 class Capture:
-    """The two files of one attempt."""
+    """The two files of one attempt; most attempts need neither."""
 
-    __slots__ = ("err", "out")
+    __slots__ = ("_err", "_out", "_paths", "warned")
 
     def __init__(self, stdout: str, stderr: str) -> None:
-        self.out, self.err = OutputFile(stdout), OutputFile(stderr)
+        self._paths = (stdout, stderr)
+        self._out: OutputFile | None = None
+        self._err: OutputFile | None = None
+        self.warned: set[Any] = set()  # the warnings that were shown
+
+    @property
+    def out(self) -> OutputFile:
+        """What its stdout is."""
+        if self._out is None:
+            return self._make("_out", self._paths[0])
+        return self._out
+
+    @property
+    def err(self) -> OutputFile:
+        """What its stderr is."""
+        if self._err is None:
+            return self._make("_err", self._paths[1])
+        return self._err
+
+    def _make(self, name: str, path: str) -> OutputFile:
+        with _making:  # of two threads of one task only one makes its file
+            file: OutputFile | None = getattr(self, name)
+            if file is None:
+                file = OutputFile(path)
+                setattr(self, name, file)
+            return file
 
     def close(self) -> None:
-        """Close both."""
-        self.out.close()
-        self.err.close()
+        """Close those that were made."""
+        for file in (self._out, self._err):
+            if file is not None:
+                file.close()
 
 
+_making = threading.Lock()
 capture_of_context: ContextVar[Capture | None] = ContextVar("orch_capture", default=None)
 
 
@@ -198,28 +225,37 @@ def _start_in_context(
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Put the streams in place for as long as a run lasts.
+    """Put the streams in place for as long as a run lasts, and put back what was there.
 
     Logging handlers that caught the old streams keep them; those made by a task catch these.
     """
-    out, err, start = sys.stdout, sys.stderr, threading.Thread.start
-    if isinstance(out, ContextStream):  # a run within a run: the outer one's streams do
+    if isinstance(sys.stdout, ContextStream):  # a run within a run: the outer one's streams do
         yield
         return
+    out, err, start = sys.stdout, sys.stderr, threading.Thread.start
     sys.stdout = cast("TextIO", ContextStream(out, is_err=False))
     sys.stderr = cast("TextIO", ContextStream(err, is_err=True))
     threading.Thread.start = _start_in_context(start)  # type: ignore[method-assign,assignment]
     try:
-        yield
+        with warnings.catch_warnings():
+            # Python shows a warning once a place; who has seen it is told apart here, a task each
+            warnings.simplefilter("always", append=True)
+            warnings.showwarning = _shown_once_a_task(warnings.showwarning)
+            yield
     finally:
         sys.stdout, sys.stderr = out, err
         threading.Thread.start = start  # type: ignore[method-assign]
 
 
-def forget_warnings() -> None:
-    """Let a warning that another attempt was given be given again.
+def _shown_once_a_task(show: Callable[..., None]) -> Callable[..., None]:
+    others: set[Any] = set()
 
-    Python shows one a place; each change of the filters makes it forget. The filter appended is
-    what holds without it, and is appended only once.
-    """
-    warnings.simplefilter("default", append=True)
+    def show_once(message: Any, category: Any, filename: str, lineno: int, *rest: Any) -> None:
+        capture = capture_of_context.get()
+        seen = others if capture is None else capture.warned
+        key = (str(message), category, filename, lineno)
+        if key not in seen:
+            seen.add(key)
+            show(message, category, filename, lineno, *rest)
+
+    return show_once

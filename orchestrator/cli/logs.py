@@ -10,8 +10,8 @@ import typer
 from orchestrator.cli import options
 from orchestrator.cli.console import emit, emit_bytes
 from orchestrator.errors import UsageError
-from orchestrator.journal import Record
 from orchestrator.places import find_run, find_state, is_live, output_files
+from orchestrator.report.document import View
 from orchestrator.report.tail import Follower, clean_line
 from orchestrator.spec.words import did_you_mean, quote
 
@@ -49,14 +49,13 @@ def _named(run: str | None, task: str | None, state_dir: str | None) -> tuple[Pa
         if task is not None or run is None:
             raise
         folder = find_run(state, None)
-        names = [name for name, _, _ in Record(folder).tasks]
-        if run.partition(".")[0] not in names:
+        if run not in View.of(folder).lines:
             raise
         return folder, run
     if task is not None:
-        names = [name for name, _, _ in Record(folder).tasks]
-        if task.partition(".")[0] not in names:
-            raise UsageError(f"unknown task {quote(task)}{did_you_mean(task, names)}")
+        known = View.of(folder).lines
+        if task not in known:
+            raise UsageError(f"unknown task {quote(task)}{did_you_mean(task, known)}")
     return folder, task
 
 

@@ -1,5 +1,6 @@
 """``orch run FILE``: run a job to its end."""
 
+import gc
 import os
 from collections.abc import Sequence
 from enum import StrEnum
@@ -8,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from orchestrator.cli import options
-from orchestrator.cli.console import complain, flush_and_leave, say
+from orchestrator.cli.console import complain, flush_and_leave
 from orchestrator.engine import Observer
 from orchestrator.errors import EnvironmentFault, OrchError, UsageError
 from orchestrator.loading import load
@@ -76,18 +77,19 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a command line
     level = "error" if quiet else ("debug" if verbose else "info")
     try:
         loaded = load(file, options.choices(params, only, skip), data=options.job_bytes(file))
+        log_sink = None if log_file is None else _file_sink(log_file)
         the_run = Run(loaded, options.Started.clock, state_dir=state_dir, fail_fast=fail_fast)
     except OrchError as error:
         complain(error, form=log_format)
         raise typer.Exit(error.exit_code) from None
-    session = _Session(the_run, log_format, log_file, level)
+    session = _Session(the_run, log_format, log_sink, level)
     session.run(as_json=as_json, events=events, task_output=task_output, quiet=quiet)
 
 
 class _Session:
     """One ``orch run``: the real stdout and stderr, and what is written to them."""
 
-    def __init__(self, run: Run, log_format: LogFormat, log_file: str | None, level: str) -> None:
+    def __init__(self, run: Run, log_format: LogFormat, log_file: Sink | None, level: str) -> None:
         self._run = run
         self._form = log_format
         # tasks get other descriptors 1 and 2, so that nobody prints into the data
@@ -99,8 +101,9 @@ class _Session:
         self._log = Log(run.id, level)
         self._log.add(self._stderr, self._format(), colour=self._screen.colour)
         if log_file is not None:
-            self._log.add(_file_sink(log_file), "json" if self._form == "json" else "keyvalue")
+            self._log.add(log_file, "json" if self._form == "json" else "keyvalue")
         self._failures = Failures(run)
+        self._width = max((len(name) for name, _ in run.plan.instances()), default=0)
 
     def _format(self) -> Format:
         if self._form == LogFormat.auto:
@@ -115,12 +118,13 @@ class _Session:
             observers: list[Observer] = [Narrator(run, self._log), self._failures]
             if events:
                 observers.append(EventStream(run, out.write))
-            if task_output == TaskOutput.live and form != LogFormat.json:
-                observers.append(LiveOutput(run, self._stderr.write))
+            if task_output == TaskOutput.live:
+                observers.append(LiveOutput(run, self._show_lines))
             elif self._tty and not quiet and form != LogFormat.json:
                 observers.append(Progress(run, self._screen))
             return observers
 
+        gc.freeze()  # what was loaded stays; the collector need not look at it again
         try:
             finished = self._run.go(observe, redirect=True, handle_signals=True)
         except OrchError as error:
@@ -131,11 +135,30 @@ class _Session:
         self._summarize(tails=task_output == TaskOutput.failed)
         if as_json:
             _write_document(self._run, out)
-        if out.broken and not events:
-            say(f"orch: stdout dropped: {out.broken}")
+        if out.broken:
+            self._say_dropped(out)
         if finished.state == "cancelled" and self._run.ladder.last is not None:
             end_by(self._run.ladder.last)
         flush_and_leave(finished.exit_code)
+
+    def _show_lines(self, lines: list[tuple[str, str, str]]) -> None:
+        """Show what tasks wrote, with the task's name."""
+        if self._form == LogFormat.json:
+            for task, stream, text in lines:
+                self._log.log("info", "task output", task=task, stream=stream, line=text)
+            self._log.flush()
+            return
+        width = self._width
+        text = "".join(f"{task:<{width}} | {line}\n" for task, _, line in lines)
+        self._stderr.write(text.encode("utf-8", "backslashreplace"))
+
+    def _say_dropped(self, sink: Sink) -> None:
+        if self._form == LogFormat.json:
+            self._log.log("error", "log dropped", sink=sink.name, reason=sink.broken)
+            self._log.flush()
+        else:
+            text = f"orch: {sink.name} dropped: {sink.broken}\n"
+            self._stderr.write(text.encode("utf-8", "backslashreplace"))
 
     def _summarize(self, *, tails: bool) -> None:
         if self._form == LogFormat.json:

@@ -31,9 +31,10 @@ def stop(
     if not is_live(folder):
         raise UsageError(f"run {folder.name} is not under way")
     meta, _ = headline(folder)
-    for _ in range(2 if force else 1):
+    # two of one kind that arrive together count as one
+    for number in (signal.SIGTERM, signal.SIGINT) if force else (signal.SIGTERM,):
         try:
-            os.kill(int(meta["pid"]), signal.SIGTERM)
+            os.kill(int(meta["pid"]), number)
         except ProcessLookupError:
             break
     if wait:

@@ -46,7 +46,7 @@ class Narrator:
     def __init__(self, run: Run, log: Log) -> None:
         self._run, self._log = run, log
         self._started: dict[str, float] = {}
-        self._verbose = log.enabled("debug")
+        self._verbose, self._talks = log.enabled("debug"), log.enabled("info")
         self._modes = {name: task.mode for name, task in run.plan.tasks.items()}
         tasks = len(run.plan.tasks)
         log.log("info", "run started", job=run.plan.name, tasks=tasks)
@@ -76,6 +76,8 @@ class Narrator:
 
     def _ended(self, event: Ended) -> None:
         started = self._started.pop(event.task, event.at)
+        if event.outcome == "ok" and not self._talks:
+            return
         fields = self._task(event)
         fields["outcome"] = event.outcome
         fields["duration_s"] = round(event.at - started, 6)

@@ -86,14 +86,14 @@ class LiveOutput:
 
     tick_s: float | None = 0.1
 
-    def __init__(self, run: Run, write: Callable[[bytes], None]) -> None:
-        self._folder, self._write = run.path, write
-        self._width = max((len(name) for name, _ in run.plan.instances()), default=0)
-        self._lines: list[str] = []
+    def __init__(self, run: Run, show: Callable[[list[tuple[str, str, str]]], None]) -> None:
+        """*show* gets lines: task, ``out`` or ``err``, text that may stand on a terminal."""
+        self._folder, self._show = run.path, show
+        self._lines: list[tuple[str, str, str]] = []
         self._follower = Follower(self._take)
 
-    def _take(self, label: str, _kind: str, line: bytes) -> None:
-        self._lines.append(f"{label:<{self._width}} | {clean_line(line)}\n")
+    def _take(self, label: str, kind: str, line: bytes) -> None:
+        self._lines.append((label, kind, clean_line(line)))
 
     def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
         """Follow what starts; read what is left of what ended."""
@@ -114,6 +114,5 @@ class LiveOutput:
 
     def _flush(self) -> None:
         if self._lines:
-            data = "".join(self._lines).encode("utf-8", "backslashreplace")
-            self._lines.clear()
-            self._write(data)
+            lines, self._lines = self._lines, []
+            self._show(lines)

@@ -144,6 +144,7 @@ class Watcher:
         try:
             # through a descriptor, since the kernel takes 107 bytes of path
             listener.bind(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+            os.chmod(path, 0o600)
         finally:
             os.close(folder)
         self._socket = listener

@@ -18,7 +18,7 @@ from orchestrator.current import ThreadAttempt, attempt_of_context
 from orchestrator.events import Attempt, Ended, Failure, Noted, Returned
 from orchestrator.runners import Now, Post
 from orchestrator.runners.folders import FolderError, enter_own_folder
-from orchestrator.streams import Capture, capture_of_context, forget_warnings
+from orchestrator.streams import Capture, capture_of_context
 
 # With two threads or more that want the GIL, one that waits for a socket or a pipe pays up to one
 # interval a wake-up; at 1 ms the loops lose 2 % and the waiting ones win threefold.
@@ -148,6 +148,10 @@ class ThreadRunner:
         work.current.token = True
         if not force:
             return
+        if self._taken_back(work):
+            failure = Failure("Stopped", "no thread had taken it yet")
+            self._finish(work, ("failed", None, failure))
+            return
         thread = work.thread
         where = stack_of(thread) if thread is not None else None
         failure = Failure("Timeout", "the thread did not stop and was given up", where)
@@ -163,6 +167,14 @@ class ThreadRunner:
         if work.attempt.cwd is None:
             self._threads -= 1
 
+    def _taken_back(self, work: _Work) -> bool:
+        """Take *work* out of what waits for a thread; tell whether it was there."""
+        try:
+            self._waiting.remove(work)
+        except ValueError:
+            return False
+        return True
+
     def close(self, grace_s: float) -> None:
         """Set every token and let the threads that wait end; the rest end with the process."""
         del grace_s  # nothing can be done to a thread that does not look at its token
@@ -177,7 +189,6 @@ def _call(work: _Work, capture: Capture) -> functions.Result:
     """Call the function as the task; in a context of its own."""
     attempt_of_context.set(work.current)
     capture_of_context.set(capture)
-    forget_warnings()
     attempt = work.attempt
     assert attempt.function is not None
     result = functions.call(attempt.function, attempt.args, attempt.kwargs)
