@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from orchestrator.cli.console import rendered
+from orchestrator.cli.console import message_text, rendered
 from orchestrator.errors import OrchError, Report, SpecError
 from orchestrator.loading import load
 
@@ -229,7 +229,7 @@ def feed(data: bytes) -> int:
     """
     reports = _reports(data)
     for report in reports:
-        _examine(rendered(report), len(report.problem.message))
+        _examine(rendered(report), len(message_text(report.problem.message)))
     return len(reports)
 
 

@@ -65,7 +65,7 @@ def shell(tmp_path):
 @pytest.mark.parametrize("page", PAGES)
 def test_page_does_what_it_says(page, tmp_path, shell):
     """Files are written, commands are run, and print what the page shows."""
-    for language, text in blocks(page):
+    for _, text in blocks(page):
         name = re.match(r"# (\S+\.\w+)\n", text)
         if name:
             (tmp_path / name[1]).write_text(text, encoding="utf-8")
