@@ -33,7 +33,7 @@ def find_modules(source: str, folder: str, shards: int, without: str) -> list[st
 
 
 def total(facts: list[str]) -> dict[str, Any]:
-    """Add up the facts in the files *facts*: a line of JSON a module, as measure_module wrote it."""
+    """Add up the facts in the files *facts*, of which each line is the JSON of one module."""
     names = ("modules", "lines", "functions", "classes", "documented", "unreadable")
     sums = dict.fromkeys(names, 0)
     for index, name in enumerate(facts):

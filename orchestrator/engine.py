@@ -132,20 +132,28 @@ class Engine:
     def _turn(self, events: Sequence[Event]) -> Finished | None:
         """Fold, decide, record, tell, act."""
         told = self._folded(events)
-        actions = self.scheduler.decide(self.clock.now())
-        told += [action for action in actions if action.__class__ in KINDS]
-        recorded = [event for event in told if event.__class__ in KINDS]
-        if recorded:
-            self.journal.append(recorded)
-        self._tell(told)
-        finished = None
-        for action in actions:
+        launches: list[Started] = []
+        others: list[Any] = []
+        finished: Finished | None = None
+        for action in self.scheduler.decide(self.clock.now()):
             if action.__class__ is Started:
-                self._launch(action.task, action.attempt)
+                launches.append(action)
             elif action.__class__ is Finished:
                 finished = action
-            elif action.__class__ not in KINDS:
-                self._act(action)
+            elif action.__class__ in KINDS:
+                told.append(action)
+            else:
+                others.append(action)
+        told += launches
+        if finished is not None:
+            told.append(finished)
+        if recorded := [event for event in told if event.__class__ in KINDS]:
+            self.journal.append(recorded)
+        self._tell(told)
+        for action in others:
+            self._act(action)
+        for started in launches:
+            self._launch(started.task, started.attempt)
         return finished
 
     def _folded(self, events: Sequence[Event]) -> list[Any]:
@@ -158,8 +166,9 @@ class Engine:
             counted = self.scheduler.apply(event)
             if counted is not None and counted.__class__ in KINDS:
                 told.append(counted)
-                if counted.__class__ is Ended and counted.outcome == "ok":
-                    self._keep_output(counted)
+                if counted.__class__ is Ended:
+                    if self._needed and counted.outcome == "ok":
+                        self._keep_output(counted)
                 elif counted.__class__ is Expanded:
                     self._keep_items(counted)
         return told

@@ -38,14 +38,20 @@ def importing_from(root: str) -> Iterator[None]:
 
 def place_root(root: str) -> None:
     """Put *root* into ``sys.path``, after the standard library and before site-packages."""
-    if root in sys.path:
-        return
-    index = len(sys.path)
-    for position, folder in enumerate(sys.path):
+    sys.path[:] = path_with(root)
+
+
+def path_with(root: str) -> list[str]:
+    """Return ``sys.path`` with *root* in its place."""
+    path = sys.path[:]
+    if root in path:
+        return path
+    index = len(path)
+    for position, folder in enumerate(path):
         if "site-packages" in folder or "dist-packages" in folder:
             index = position
             break
-    sys.path.insert(index, root)
+    return [*path[:index], root, *path[index:]]
 
 
 def resolve(reference: str) -> Callable[..., Any]:

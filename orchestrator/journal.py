@@ -7,7 +7,7 @@ deleted. Where the file system does not do WAL (network ones), SQLite's TRUNCATE
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -80,7 +80,9 @@ class Journal:
             self._db.execute("BEGIN")
             self._db.executemany(_INSERT, map(_row, events))
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
             raise JournalError(f"cannot write {self.path}: {error}") from error
 
     def close(self) -> None:

@@ -20,7 +20,6 @@ from orchestrator.spec.words import printable
 Format = Literal["console", "keyvalue", "json"]
 Fields = MutableMapping[str, Any]
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-_ORDER = ("timestamp", "level", "event", "run", "task", "attempt", "mode", "outcome", "duration_s")
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _COLOURS = {"debug": _DIM, "info": "", "warning": "\x1b[33m", "error": "\x1b[31m"}
 _MARKS = {
@@ -80,17 +79,20 @@ class Log:
 
     def log(self, level: str, event: str, **fields: Any) -> None:
         """Log *event*; it is written by the next ``flush``."""
-        self._logger.log(LEVELS[level], event, **fields)
+        if level == "info":
+            self._logger.info(event, **fields)
+        else:
+            self._logger.log(LEVELS[level], event, **fields)
 
     def enabled(self, level: str) -> bool:
         """Tell whether lines of *level* are wanted."""
         return LEVELS[level] >= self._level and bool(self._outlets)
 
     def _render(self, _logger: Any, method: str, fields: Fields) -> str:
-        fields["timestamp"] = _now_text()
-        fields["level"] = method
+        event = fields.pop("event")
+        line = {"timestamp": _now_text(), "level": method, "event": event, **fields}
         for _, render, lines in self._outlets:
-            lines.append(render(fields))
+            lines.append(render(line))
         raise structlog.DropEvent
 
     def flush(self) -> None:
@@ -133,16 +135,10 @@ def to_json(fields: Fields) -> str:
 def renderer(form: Format, *, colour: bool = False) -> Callable[[Fields], str]:
     """Return what turns the fields of a line into text."""
     if form == "json":
-        return lambda fields: to_json(_ordered(fields))
+        return to_json
     if form == "keyvalue":
-        return lambda fields: key_values(_ordered(fields))
+        return key_values
     return lambda fields: console_line(fields, colour=colour)
-
-
-def _ordered(fields: Fields) -> Fields:
-    result = {key: fields[key] for key in _ORDER if key in fields}
-    result.update(fields)
-    return result
 
 
 def key_values(fields: Fields) -> str:

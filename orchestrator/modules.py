@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from orchestrator import functions
 from orchestrator.spec.words import did_you_mean, quote
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -53,12 +54,12 @@ def _find_top(top: str, root: str) -> importlib.machinery.ModuleSpec | None:
                 f"{quote(top)} is a module of Python's own, which is found first; rename yours"
             )
         return importlib.util.find_spec(top)
-    if own is not None and (own.origin is not None or own.loader is not None):
-        return own
+    # where it is found while a run lasts; a folder without __init__.py may have several places
+    found = importlib.machinery.PathFinder.find_spec(top, functions.path_with(root))
     try:
-        return importlib.util.find_spec(top) or own
+        return found or importlib.util.find_spec(top)
     except (ImportError, ValueError):
-        return own
+        return None
 
 
 def _names_in(folders: list[str]) -> list[str]:

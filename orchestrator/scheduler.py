@@ -95,7 +95,8 @@ class Node:
 
     __slots__ = (
         "attempt", "begun", "children", "dependents", "failed_needs", "group", "held", "idle_needs",
-        "left", "name", "order", "pool", "resolving", "spec", "state", "stopping", "waits",
+        "left", "name", "order", "pool", "resolving", "spec", "started_at", "state", "stopping",
+        "waits",
     )  # fmt: skip
 
     def __init__(self, name: str, order: int, spec: PlanTask, group: "Node | None" = None) -> None:
@@ -107,6 +108,7 @@ class Node:
         self.dependents: list[Node] = []
         self.stopping: Outcome | None = None
         self.resolving = False
+        self.started_at = 0.0  # of its newest attempt
         self.begun = False  # any attempt of it, or of an instance of it, was started
         self.held = False
         self.children: list[Node] | None = None
@@ -195,6 +197,7 @@ class Scheduler:
 
     def _start(self, node: Node) -> None:
         node.attempt += 1
+        node.started_at = self.now
         node.begun = True
         if node.group is not None:
             node.group.begun = True

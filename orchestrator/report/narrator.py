@@ -45,9 +45,8 @@ class Narrator:
 
     def __init__(self, run: Run, log: Log) -> None:
         self._run, self._log = run, log
-        self._started: dict[str, float] = {}
+        self._nodes = run.scheduler.nodes
         self._verbose, self._talks = log.enabled("debug"), log.enabled("info")
-        self._modes = {name: task.mode for name, task in run.plan.tasks.items()}
         tasks = len(run.plan.tasks)
         log.log("info", "run started", job=run.plan.name, tasks=tasks)
         log.flush()
@@ -56,31 +55,32 @@ class Narrator:
         """Log *events* as one write."""
         for event in events:
             kind = event.__class__
-            if kind is Started:
-                self._started[event.task] = event.at  # type: ignore[union-attr]
-                if self._verbose:
-                    self._log.log("debug", "task started", **self._task(event))
-            elif kind is Ended:
+            if kind is Ended:
                 self._ended(event)  # type: ignore[arg-type]
-            else:
+            elif kind is not Started:
                 self._other(event)
+            elif self._verbose:
+                self._log.log("debug", "task started", **self._task(event))
         self._log.flush()
 
     def tick(self) -> None:
         """Nothing to do while nothing happens."""
 
     def _task(self, event: Any) -> dict[str, Any]:
-        name = event.task
-        mode = self._modes.get(name) or self._modes.get(name.partition(".")[0])
-        return {"task": name, "attempt": event.attempt, "mode": mode}
+        mode = self._nodes[event.task].spec.mode
+        return {"task": event.task, "attempt": event.attempt, "mode": mode}
 
     def _ended(self, event: Ended) -> None:
-        started = self._started.pop(event.task, event.at)
         if event.outcome == "ok" and not self._talks:
             return
-        fields = self._task(event)
-        fields["outcome"] = event.outcome
-        fields["duration_s"] = round(event.at - started, 6)
+        node = self._nodes[event.task]
+        fields: dict[str, Any] = {
+            "task": event.task,
+            "attempt": event.attempt,
+            "mode": node.spec.mode,
+            "outcome": event.outcome,
+            "duration_s": round(event.at - node.started_at, 6) if event.attempt else 0.0,
+        }
         if event.outcome == "ok":
             self._log.log("info", "task succeeded", **fields)
             return

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from orchestrator.events import Asked, Ended, Noted, Recorded, Retrying, Started
+from orchestrator.events import Asked, Ended, Noted, Recorded
 from orchestrator.running import Run
 from orchestrator.spec.durations import show
 from orchestrator.spec.words import printable
@@ -79,16 +79,12 @@ class Progress:
 
     def __init__(self, run: Run, screen: Screen) -> None:
         self._run, self._screen = run, screen
-        self._started: dict[str, float] = {}
         self._notes: dict[str, str] = {}
 
     def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
-        """Take note of what started and ended."""
+        """Take note of how far tasks say they are."""
         for event in events:
-            if isinstance(event, Started):
-                self._started[event.task] = event.at
-            elif isinstance(event, Ended | Retrying):
-                self._started.pop(event.task, None)
+            if isinstance(event, Ended):
                 self._notes.pop(event.task, None)
             elif isinstance(event, Noted) and event.kind == "progress":
                 self._notes[event.task] = _progress(event.data)
@@ -96,7 +92,7 @@ class Progress:
     def tick(self) -> None:
         """Draw."""
         now = self._run.clock.now()
-        if now >= QUIET_S and self._started:
+        if now >= QUIET_S and self._run.scheduler.running:
             self._screen.show(self._drawn(now))
 
     def _drawn(self, now: float) -> Any:
@@ -118,10 +114,11 @@ class Progress:
             head.append(" · ").append(f"{counts['failed']} failed", "red")
         head.append(f"   {show(now)}", "dim")
         grid = Table.grid(padding=(0, 2))
-        for name, at in list(self._started.items())[:_ROWS]:
-            note = self._notes.get(name, "")
-            grid.add_row(Text("  ▸", "cyan"), Text(name), Text(show(now - at), "dim"), Text(note))
-        more = len(self._started) - _ROWS
+        running = list(self._run.scheduler.running.values())
+        for node in running[:_ROWS]:
+            took, note = show(now - node.started_at), self._notes.get(node.name, "")
+            grid.add_row(Text("  ▸", "cyan"), Text(node.name), Text(took, "dim"), Text(note))
+        more = len(running) - _ROWS
         if more > 0:
             grid.add_row("", Text(f"and {more} more", "dim"), "", "")
         whole = Table.grid()

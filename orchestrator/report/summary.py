@@ -24,23 +24,24 @@ class Failures:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._started: dict[str, float] = {}
         self.failed: dict[str, tuple[Ended, float]] = {}
         self.given_up: dict[tuple[str, int], str] = {}
 
     def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
         """Take note of what ended."""
         for event in events:
+            if event.__class__ is Started:
+                continue
             match event:
-                case Started(task, _, at):
-                    self._started[task] = at
-                case Ended(task, _, outcome, at):
-                    started = self._started.pop(task, at)
-                    if outcome not in ("ok", "stopped"):
-                        self.failed[task] = (event, at - started)
+                case Ended(_, _, "ok"):
+                    pass
+                case Ended(task, attempt, outcome, at):
+                    started_at = self._run.scheduler.nodes[task].started_at if attempt else at
+                    if outcome != "stopped":
+                        self.failed[task] = (event, at - started_at)
                     if event.left_running:
                         trace = event.error.traceback if event.error else None
-                        self.given_up[task, event.attempt] = trace or ""
+                        self.given_up[task, attempt] = trace or ""
                 case Retrying(task):
                     self.failed.pop(task, None)
                 case Returned(task, attempt):

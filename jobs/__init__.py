@@ -1,1 +1,0 @@
-"""The functions and programs that the sample jobs run."""

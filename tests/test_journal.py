@@ -1,0 +1,86 @@
+"""The journal: what is recorded comes back, and what is damaged is refused."""
+
+import sqlite3
+
+import pytest
+
+from orchestrator.errors import JournalError
+from orchestrator.events import (
+    RECORDED,
+    Cancelled,
+    Ended,
+    Expanded,
+    Failure,
+    Finished,
+    Retrying,
+    Returned,
+    Skipped,
+    Started,
+    StopAsked,
+)
+from orchestrator.journal import Journal, Record, headline
+
+EVENTS = [
+    Started("a", 1, 0.5),
+    Ended("a", 1, "ok", 1.0, output="null"),
+    Ended("b", 1, "ok", 1.0, 0, None, '{"x":1}'),
+    Ended("c", 2, "failed", 1.5, 3, None, None, Failure("ExitStatus", "exit status 3")),
+    Ended("d", 1, "timed_out", 2.0, error=Failure("T", "m", "tb"), final=True, left_running=True),
+    Returned("d", 1, 3.0),
+    Retrying("c", 2, 0.25, 1.5),
+    Skipped("e", "what it needs failed", True, 1.5),
+    Cancelled("f", 1.5),
+    Expanded("g", "[1,2]", 2, 1.5),
+    StopAsked("signal", False, 2.5, 2),
+    Finished("cancelled", 130, 4.0),
+]
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """Return a journal that has begun."""
+    made = Journal(tmp_path)
+    made.begin({"job": "x", "pid": 1}, [("a", "thread", None), ("g", "process", 2)])
+    yield made
+    made.close()
+
+
+def test_every_kind_of_event_is_tried_here():
+    """A new kind of event is added to this test."""
+    assert set(RECORDED.values()) == {event.__class__ for event in EVENTS}
+
+
+def test_what_is_recorded_comes_back(journal, tmp_path):
+    """Events are read as they were written, while the journal is still open."""
+    journal.append(EVENTS[:5])
+    journal.append(EVENTS[5:])
+    record = Record(tmp_path)
+    assert list(record.events()) == EVENTS
+    assert record.tasks == [("a", "thread", None), ("g", "process", 2)]
+    assert headline(tmp_path) == ({"job": "x", "pid": 1}, EVENTS[-1])
+
+
+def test_a_turn_is_recorded_whole_or_not_at_all(journal, tmp_path):
+    """A turn that cannot be written leaves nothing of it behind."""
+    with pytest.raises(JournalError):
+        journal.append([EVENTS[0], Started("\ud800", 1, 0.0)])
+    journal.append([EVENTS[1]])
+    assert list(Record(tmp_path).events()) == [EVENTS[1]]
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database at all", b"\0" * 4096])
+def test_a_damaged_journal_is_refused_and_left_as_it_was(tmp_path, damage):
+    """What cannot be believed is not repaired."""
+    (tmp_path / "journal.db").write_bytes(damage)
+    with pytest.raises(JournalError):
+        Record(tmp_path)
+    assert (tmp_path / "journal.db").read_bytes() == damage
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_journal_of_another_version_is_refused(tmp_path):
+    """A version that this orch does not know is named."""
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(JournalError, match="version 99"):
+        Record(tmp_path)
