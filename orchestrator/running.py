@@ -163,6 +163,16 @@ class Run:
             self.inbox.put(Noted(task, int(attempt or 0), kind, fields, self.clock.now()))
 
 
+def platform_limits(platform: str = sys.platform) -> str | None:
+    """Return what orch cannot do on this system; None on Linux, where it can do everything."""
+    if platform == "linux":
+        return None
+    return (
+        f"on {platform} threads have no working directory of their own and programs cannot speak "
+        "to orch (task.log, task.progress); only Linux is tested"
+    )
+
+
 def _task_rows(plan: Plan) -> Iterator[tuple[str, str, int | None]]:
     for task in plan.tasks.values():
         yield task.name, task.mode, _instances(task)

@@ -131,13 +131,16 @@ class Scheduler:
         self.now = 0.0
         self.failures = 0
         self.unfinished = 0
-        self._fail_fast_due = self._cleanup_armed = self._stall_armed = False
+        self._fail_fast_due = self._cleanup_armed = False
+        self._moves = 0  # what brought the run on so far: starts, ends, returns, answers
+        self._stall_armed = -1  # the count of moves for which the stall timer was armed
         self._folding = False
         self._resolving = 0
         self._stop_signal: int | None = None
         self._given_up = 0
         self._ready: dict[str, list[tuple[int, int, int, Node]]] = {"threads": [], "processes": []}
         self._open: list[Node] = []
+        self._unasked: list[Node] = []
         self._actions: list[Action] = []
         self._folds: dict[type[Any], Callable[[Any], Event | None]] = {
             Started: self._started,
@@ -197,11 +200,14 @@ class Scheduler:
 
     def _start(self, node: Node) -> None:
         node.attempt += 1
+        self._moves += 1
         node.started_at = self.now
         node.begun = True
         if node.group is not None:
             node.group.begun = True
         node.stopping = None
+        if node.resolving:
+            self._resolved(node)
         self.free[node.pool] -= 1
         self._move(node, RUNNING)
         self.running[node.name] = node
@@ -213,6 +219,7 @@ class Scheduler:
         if node is None:
             return None
         del self.running[node.name]
+        self._moves += 1
         if node.stopping is not None and not self._folding:
             event = self._stopped(node, event)
         if event.left_running:
@@ -246,18 +253,17 @@ class Scheduler:
     def _unprepared(self, event: Ended) -> Event | None:
         """Fold the end of a task whose condition, or items, could not be told."""
         node = self.nodes.get(event.task)
-        if node is None or node.state not in (WAITING, READY):
+        if node is None or node.state in FINAL or node.state is RUNNING:
             return None
         if not (self._folding or node.resolving):
             return None
-        self._resolved(node)
         self._end(node, FAILED)
         return event
 
     def _resolved(self, node: Node) -> None:
-        if node.resolving:
-            node.resolving = False
-            self._resolving -= 1
+        self._resolving -= node.resolving
+        self._moves += node.resolving
+        node.resolving = False
 
     def _tries_again(self, node: Node, event: Ended) -> bool:
         return not event.final and self.stopping is None and node.attempt < node.spec.retry.attempts
@@ -280,6 +286,7 @@ class Scheduler:
         if node is None or not node.held or node.attempt != event.attempt:
             return None
         node.held = False
+        self._moves += 1
         if self._given_up > self.plan.threads:
             self.free[node.pool] += 1
         self._given_up -= 1
@@ -324,9 +331,9 @@ class Scheduler:
         match event.timer:
             case (kind, task, attempt):
                 self._fired_for(kind, task, attempt)
-            case ("stall",):
-                self._stall_armed = False
-                if self._is_stalled():
+            case ("stall", moves):
+                if moves == self._moves and self._is_stalled():
+                    self._moves += 1
                     self._give_up_waiting()
             case ("run",):
                 return self._stop_asked(StopAsked("timeout", False, event.at))
@@ -421,6 +428,8 @@ class Scheduler:
         if state is FAILED and not node.spec.allow_failure:
             self.failures += 1
             self._fail_fast_due = self.fail_fast and self.stopping is None
+        if node.resolving:
+            self._resolved(node)
         self._move(node, state)
         group = node.group
         if group is not None:
@@ -462,6 +471,7 @@ class Scheduler:
             asked = StopAsked("fail_fast", False, self.now)
             if self._stop_asked(asked) is not None:
                 self._actions.insert(0, asked)
+        self._ask_after_folding()
         while self._open:
             self._settle(self._open.pop())
         actions, self._actions = self._actions, []
@@ -472,9 +482,9 @@ class Scheduler:
                     self._launch(node, actions)
         if self.unfinished == 0 and not self.running and not self.done and not self._actions:
             actions.append(self._finish())
-        elif not self._stall_armed and self._is_stalled():
-            self._stall_armed = True
-            actions.append(Arm(("stall",), self.plan.grace_s))
+        elif self._stall_armed != self._moves and self._is_stalled():
+            self._stall_armed = self._moves
+            actions.append(Arm(("stall", self._moves), self.plan.grace_s))
         return actions
 
     def _is_stalled(self) -> bool:
@@ -492,12 +502,12 @@ class Scheduler:
 
     def _give_up_waiting(self) -> None:
         """End what waits for threads that are stuck: they do not keep the run from ending."""
-        for node in self._backing_off():
-            self._end(node, FAILED)
-        failure = Failure(
-            "LaunchError", f"all {self.plan.threads} threads are stuck in other tasks"
-        )
-        for node in [node for node in self.nodes.values() if node.state is READY]:
+        for node in [node for node in self.nodes.values() if node.state in (READY, BACKOFF)]:
+            if node.held:
+                message = "the thread of its last attempt is stuck"
+            else:
+                message = f"all {self.plan.threads} threads are stuck in other tasks"
+            failure = Failure("LaunchError", message)
             self._actions.append(
                 Ended(node.name, 0, "launch_failed", self.now, error=failure, final=True)
             )
@@ -540,9 +550,18 @@ class Scheduler:
         return self._expand(node, len(spec.items))
 
     def _ask(self, node: Node) -> None:
+        if self._folding:  # how its condition came out may be on record yet
+            self._unasked.append(node)
+            return
         node.resolving = True
         self._resolving += 1
         self._actions.append(Resolve(node.name))
+
+    def _ask_after_folding(self) -> None:
+        unasked, self._unasked = self._unasked, []
+        for node in unasked:
+            if node.state is WAITING:
+                self._ask(node)
 
     def _settle_skipped(self, node: Node, reason: str, *, failure: bool) -> None:
         self._actions.append(Skipped(node.name, reason, failure, self.now))

@@ -108,7 +108,7 @@ class Capture:
         self._paths = (stdout, stderr)
         self._out: OutputFile | None = None
         self._err: OutputFile | None = None
-        self.warned: set[Any] = set()  # the warnings that were shown
+        self.warned: set[Any] | None = None  # the warnings that were shown
 
     @property
     def out(self) -> OutputFile:
@@ -252,7 +252,9 @@ def _shown_once_a_task(show: Callable[..., None]) -> Callable[..., None]:
 
     def show_once(message: Any, category: Any, filename: str, lineno: int, *rest: Any) -> None:
         capture = capture_of_context.get()
-        seen = others if capture is None else capture.warned
+        if capture is not None and capture.warned is None:
+            capture.warned = set()
+        seen = others if capture is None or capture.warned is None else capture.warned
         key = (str(message), category, filename, lineno)
         if key not in seen:
             seen.add(key)

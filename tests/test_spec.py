@@ -8,6 +8,7 @@ import pytest
 from orchestrator import jsonio
 from orchestrator.plan.graph import cycles, levels
 from orchestrator.plan.model import RetryPolicy
+from orchestrator.running import platform_limits
 from orchestrator.spec import durations
 from orchestrator.spec.models import Job, Limits, Param, Retry, Task, json_schema
 from orchestrator.spec.source import Source
@@ -103,3 +104,9 @@ def test_an_output_that_holds_itself_is_refused():
 def test_outputs_are_plain_json():
     """Tuples become lists, and text stays as it is."""
     assert jsonio.dumps({"a": (1, None, "é")}) == '{"a":[1,null,"é"]}'
+
+
+def test_what_is_missing_elsewhere_is_said():
+    """On Linux there is nothing to say; anywhere else orch says what it cannot do."""
+    assert platform_limits("linux") is None
+    assert "on darwin threads have no working directory" in (platform_limits("darwin") or "")

@@ -124,7 +124,9 @@ class _Session:
                 observers.append(Progress(run, self._screen))
             return observers
 
-        gc.freeze()  # what was loaded stays; the collector need not look at it again
+        # what was loaded stays, and events come and go without cycles: look less often
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
         try:
             finished = self._run.go(observe, redirect=True, handle_signals=True)
         except OrchError as error:

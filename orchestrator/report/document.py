@@ -79,7 +79,8 @@ class View:
                 line.first_at = at if line.first_at is None else line.first_at
                 line.ended = None
             case Ended():
-                line.ended = event
+                if event.attempt or line.ended is None:
+                    line.ended = event  # else no more than the end of waiting for another try
                 line.state = _STATES.get(event.outcome, "failed")
             case Retrying():
                 line.state = "backoff"

@@ -22,7 +22,7 @@ from orchestrator.events import (
 )
 from orchestrator.logs import LEVELS, Log
 from orchestrator.runners.children import signal_name
-from orchestrator.running import Run
+from orchestrator.running import Run, platform_limits
 
 MAX_TEXT = 2000
 # What orch itself says needs no name before it.
@@ -49,6 +49,8 @@ class Narrator:
         self._verbose, self._talks = log.enabled("debug"), log.enabled("info")
         tasks = len(run.plan.tasks)
         log.log("info", "run started", job=run.plan.name, tasks=tasks)
+        if limits := platform_limits():
+            log.log("warning", "platform not supported in full", reason=limits)
         log.flush()
 
     def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
@@ -71,9 +73,12 @@ class Narrator:
         return {"task": event.task, "attempt": event.attempt, "mode": mode}
 
     def _ended(self, event: Ended) -> None:
-        if event.outcome == "ok" and not self._talks:
-            return
         node = self._nodes[event.task]
+        if event.outcome == "ok":
+            if self._talks:
+                took_s = event.at - node.started_at
+                self._log.succeeded(event.task, event.attempt, node.spec.mode, took_s)
+            return
         fields: dict[str, Any] = {
             "task": event.task,
             "attempt": event.attempt,
@@ -81,9 +86,6 @@ class Narrator:
             "outcome": event.outcome,
             "duration_s": round(event.at - node.started_at, 6) if event.attempt else 0.0,
         }
-        if event.outcome == "ok":
-            self._log.log("info", "task succeeded", **fields)
-            return
         if event.exit_status is not None:
             fields["exit_status"] = event.exit_status
         if event.error is not None:

@@ -30,14 +30,12 @@ class Failures:
     def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
         """Take note of what ended."""
         for event in events:
-            if event.__class__ is Started:
+            if event.__class__ is Started or (event.__class__ is Ended and event.outcome == "ok"):
                 continue
             match event:
-                case Ended(_, _, "ok"):
-                    pass
                 case Ended(task, attempt, outcome, at):
                     started_at = self._run.scheduler.nodes[task].started_at if attempt else at
-                    if outcome != "stopped":
+                    if outcome != "stopped" and (attempt or task not in self.failed):
                         self.failed[task] = (event, at - started_at)
                     if event.left_running:
                         trace = event.error.traceback if event.error else None
