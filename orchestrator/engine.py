@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from orchestrator import jsonio
 from orchestrator.clock import Clock
-from orchestrator.errors import TemplateError
+from orchestrator.errors import JournalError, TemplateError
 from orchestrator.events import (
     KINDS,
     Asked,
@@ -88,19 +88,22 @@ class Engine:
             finished = self._turn([])
             while finished is None:
                 finished = self._turn(self._events())
+        except JournalError:
+            self._abort(self.plan.grace_s)  # nothing is left running without a record
+            raise
         except BaseException:
-            self._abort()  # whatever it is, nothing is left running without a record
+            self._abort(min(1.0, self.plan.grace_s))  # a bug: who knows what is still heard of
             raise
         return finished
 
-    def _abort(self) -> None:
+    def _abort(self, grace_s: float) -> None:
         """End what runs without a record of it: TERM, grace, KILL."""
         scheduler = self.scheduler
         for force in (False, True):
             for node in scheduler.running.values():
                 runner = self.runners[node.spec.mode]
                 runner.stop(node.name, node.attempt, force=force)
-            due = self.clock.now() + self.plan.grace_s
+            due = self.clock.now() + grace_s
             while scheduler.running and (left_s := due - self.clock.now()) > 0:
                 try:
                     scheduler.apply(self.inbox.get(timeout=left_s))
@@ -261,10 +264,15 @@ class Engine:
 
 
 def _outputs_needed(plan: Plan) -> set[str]:
+    """Return the tasks whose output is looked up."""
     return {
-        name for task in plan.tasks.values() for value in _late_values(task)
-        for _, template in templates.templates(value) for name in template.outputs
-    }  # fmt: skip
+        name
+        for task in plan.tasks.values()
+        if task.templated
+        for value in _late_values(task)
+        for _, template in templates.templates(value)
+        for name in template.outputs
+    }
 
 
 def _late_values(task: PlanTask) -> tuple[Any, ...]:
@@ -276,6 +284,7 @@ def _late_values(task: PlanTask) -> tuple[Any, ...]:
 
 def _is_constant(task: PlanTask) -> bool:
     """Tell whether nothing is left to fill in when an attempt starts."""
-    return not any(
-        True for value in _late_values(task) if value for _ in templates.templates(value)
+    return not (
+        task.templated
+        and any(True for value in _late_values(task) if value for _ in templates.templates(value))
     )

@@ -16,10 +16,11 @@ from orchestrator.spec.words import did_you_mean, found, listing, quote
 # Keys that may hold templates for the run, and those that must be known before it starts.
 LATE_KEYS = ("command", "args", "kwargs", "env", "cwd", "when", "foreach")
 EARLY_KEYS = ("python", "allow_failure", "priority", "retry", "timeout", "grace")
-_PLAIN_KEYS = (
-    "function", "program", "module", "shell", "args", "kwargs", "cwd", "python", "output",
-    "run_when", "when", "foreach", "allow_failure", "priority",
-)  # fmt: skip
+_PLAIN_KEYS = frozenset((
+    "function", "program", "module", "command", "shell", "args", "kwargs", "cwd", "python",
+    "output", "run_when", "when", "foreach", "allow_failure", "priority",
+))  # fmt: skip
+_TEMPLATE_KEYS = frozenset((*LATE_KEYS, *EARLY_KEYS))
 _TARGET_KEYS = (*TARGETS, "shell", "args", "kwargs")
 
 
@@ -94,6 +95,7 @@ class _TaskBuilder:
     def __init__(self, name: str, task: Task, job: Job, names: _Names) -> None:
         self.name, self.task, self.job, self.names = name, task, job, names
         self.problems: list[Problem] = []
+        self.templated = False
         self.own = task.model_fields_set
         self.default_keys = set(job.defaults.model_fields_set)
         if not self.own.isdisjoint(TARGETS):
@@ -111,18 +113,23 @@ class _TaskBuilder:
             self._pair(mode)
         implied = self._compile()
         result = PlanTask(self.name, order, mode or "thread")
-        for key in _PLAIN_KEYS:
-            if key in keys:
-                setattr(result, key, keys[key])
-        result.priority = result.priority or 0
-        result.env = self._env()
-        result.command = keys.get("command")
-        result.ok_exit_codes = tuple(keys.get("ok_exit_codes", (0,)))
+        for key, value in keys.items():
+            # None: what stood there was refused; arguments are then not known to be none
+            if key in _PLAIN_KEYS and (value is not None or key in ("args", "kwargs")):
+                setattr(result, key, value)
+        if keys.get("env"):
+            result.env = self._env()
+        if "ok_exit_codes" in keys:
+            result.ok_exit_codes = tuple(keys["ok_exit_codes"])
         result.timeout_s = keys.get("timeout")
         result.grace_s = keys["grace"] if keys.get("grace") is not None else self.job.grace
         result.retry = retry_policy(keys.get("retry") or 0)
-        if result.python is None:
+        if result.python is None and self.job.python is not None:
             result.python = _compiled(self.job.python)
+            self.templated |= result.python is not self.job.python
+        if isinstance(result.grace_s, str):
+            self.templated = True  # the job's, which is filled in first
+        result.templated = self.templated
         result.needs = self._needs(implied)
         return result
 
@@ -149,19 +156,24 @@ class _TaskBuilder:
                 hint = "threads share one environment; set it in the job's `env`, or use `process`"
             self._problem((key,), message, at_key=True, hint=hint)
         targets = [key for key in TARGETS if self.keys.get(key) is not None]
+        if len(targets) != 1:
+            self._one_target(mode, targets)
+        if mode != "subprocess":
+            return
+        if "command" in targets:
+            self._command(self.keys["command"], shell=bool(self.keys.get("shell")))
+        elif self.keys.get("shell"):
+            self._problem(("shell",), "`shell` goes with `command`", at_key=True)
+        self._program_args()
+
+    def _one_target(self, mode: str, targets: list[str]) -> None:
         fitting = [key for key in TARGETS if mode in MODE_KEYS[key]]
         if not targets:
             message = f"nothing to run; mode `{mode}` needs {listing(fitting)}"
             self._problem((), message, at_key=True)
-        elif len(targets) > 1 and all(key in fitting for key in targets):
+        elif all(key in fitting for key in targets):
             message = f"{listing(targets, 'and')} stand together; expected one of them"
             self._problem((targets[1],), message, at_key=True)
-        if mode == "subprocess" and "command" in targets:
-            self._command(self.keys["command"], shell=bool(self.keys.get("shell")))
-        elif mode == "subprocess" and self.keys.get("shell"):
-            self._problem(("shell",), "`shell` goes with `command`", at_key=True)
-        if mode == "subprocess":
-            self._program_args()
 
     def _command(self, command: Any, *, shell: bool) -> None:
         if isinstance(command, list):
@@ -214,14 +226,14 @@ class _TaskBuilder:
     def _compile(self) -> list[str]:
         """Compile the templates in place; return the tasks whose output they use."""
         implied: dict[str, None] = {}
-        for key in (*LATE_KEYS, *EARLY_KEYS):
-            value = self.keys.get(key)
-            if value is None or value in ((), [], {}):
+        for key, given in list(self.keys.items()):
+            if not given or key not in _TEMPLATE_KEYS:
                 continue
-            if key == "retry" and isinstance(value, Retry):
-                value = {name: getattr(value, name) for name in value.model_fields_set}
-            if key == "command" and isinstance(value, str):
+            if key == "command" and isinstance(given, str):
                 continue  # for the shell; templates are refused there
+            value = given
+            if key == "retry" and isinstance(given, Retry):
+                value = {name: getattr(given, name) for name in given.model_fields_set}
             used = self._outputs_used(key, value)
             if used is None:
                 self.keys[key] = None  # told; nobody looks at it any further
@@ -230,6 +242,7 @@ class _TaskBuilder:
             compiled = templates.compiled(value)
             if compiled is not value:
                 self.keys[key] = compiled
+                self.templated = True
         return list(implied)
 
     def _outputs_used(self, key: str, value: Any) -> list[str] | None:

@@ -48,6 +48,10 @@ class _TaskFiller:
 
     def fill(self) -> None:
         task = self.task
+        if not task.templated:
+            if task.foreach is not None:
+                self._foreach()
+            return
         for key in LATE_KEYS:
             value = getattr(task, key)
             if value:

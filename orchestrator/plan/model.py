@@ -72,6 +72,7 @@ class PlanTask:
     timeout_s: float | None = None
     grace_s: float = 10.0
     skip: str | None = None
+    templated: bool = False  # whether any of it held a template in the file
 
     @property
     def many(self) -> bool:

@@ -404,14 +404,16 @@ class TaskKeys(Model):
     )
     args: Annotated[
         list[Any], AfterValidator(json_value), _expect("a list", list), WrapValidator(_late)
-    ] = Field([], description="arguments, in order")
+    ] = Field(default_factory=list, description="arguments, in order")
     kwargs: Annotated[
         dict[str, Any],
         AfterValidator(json_value),
         _expect("a mapping of names to values", dict),
         WrapValidator(_late),
-    ] = Field({}, description="arguments by name")
-    env: Env = Field({}, description="environment variables set for it; null removes one")
+    ] = Field(default_factory=dict, description="arguments by name")
+    env: Env = Field(
+        default_factory=dict, description="environment variables set for it; null removes one"
+    )
     cwd: Annotated[str, BeforeValidator(_filled)] | None = Field(
         None, description="its working directory; default: root"
     )
@@ -424,7 +426,7 @@ class TaskKeys(Model):
     allow_failure: Flag = Field(False, description="its failure fails neither dependents nor run")
     ok_exit_codes: Annotated[
         list[Annotated[int, BeforeValidator(_whole), _between(0, 255)]], _expect("a list", list)
-    ] = Field([0], description="exit codes that mean success", min_length=1)
+    ] = Field(default_factory=lambda: [0], description="exit codes that mean success", min_length=1)
     output: Annotated[Literal["stdout", "json"], _one_of("stdout", "json")] | None = Field(
         None, description="take stdout as the output, as text or as JSON; default: $ORCH_OUTPUT"
     )
@@ -443,7 +445,7 @@ class Task(TaskKeys):
     """A node of the graph: a function or a program, and when and how it runs."""
 
     needs: Annotated[list[Name], _expect("a list of task names", list)] = Field(
-        [], description="tasks that must have ended before it starts"
+        default_factory=list, description="tasks that must have ended before it starts"
     )
     when: Annotated[bool | str, BeforeValidator(_when)] | None = Field(
         None, description="run it only if this is true"
@@ -462,9 +464,11 @@ class Job(Model):
         None, description="where relative paths start; default: this file's directory"
     )
     params: Annotated[dict[Name, Param], _expect("a mapping", dict)] = Field(
-        {}, description="what the job can be told from outside"
+        default_factory=dict, description="what the job can be told from outside"
     )
-    env: Env = Field({}, description="environment variables for every task; null removes one")
+    env: Env = Field(
+        default_factory=dict, description="environment variables for every task; null removes one"
+    )
     env_file: FixedText | None = Field(
         None, description="a file of NAME=value lines, read before env"
     )

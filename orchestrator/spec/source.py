@@ -9,7 +9,7 @@ zero is text. Places are not kept while reading (they cost more memory than the 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from yaml.events import (
@@ -154,7 +154,11 @@ class _Builder:
     def build(self, marks: dict[Where, tuple[Mark, Mark]] | None) -> Any:
         self.marks = marks
         try:
-            return self._stream(cast("Iterator[Any]", yaml.parse(self.source.text, yaml.CLoader)))
+            loader: Any = yaml.CLoader(self.source.text)
+            try:
+                return self._stream(iter(loader.get_event, None))
+            finally:
+                loader.dispose()
         except yaml.MarkedYAMLError as error:
             self.source.problems.append(self._syntax(error))
         except yaml.YAMLError as error:
