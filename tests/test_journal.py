@@ -1,6 +1,7 @@
 """The journal: what is recorded comes back, and what is damaged is refused."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -63,9 +64,25 @@ def test_what_is_recorded_comes_back(journal, tmp_path):
 def test_a_turn_is_recorded_whole_or_not_at_all(journal, tmp_path):
     """A turn that cannot be written leaves nothing of it behind."""
     with pytest.raises(JournalError):
-        journal.append([EVENTS[0], Started("\ud800", 1, 0.0)])
+        journal.append([EVENTS[0], Started(object(), 1, 0.0)])
     journal.append([EVENTS[1]])
     assert list(Record(tmp_path).events()) == [EVENTS[1]]
+
+
+def test_events_can_be_looked_at_with_sql(journal, tmp_path):
+    """A view shows them one by one."""
+    journal.append(EVENTS)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        rows = db.execute(
+            "SELECT json_extract(event, '$[1]') FROM events WHERE kind = 'ended'"
+        ).fetchall()
+    assert rows == [("a",), ("b",), ("c",), ("d",)]
+
+
+def test_odd_text_is_recorded(journal, tmp_path):
+    """Half a character is no reason to lose a turn."""
+    journal.append([Started("\ud800", 1, 0.0)])
+    assert list(Record(tmp_path).events()) == [Started("\ud800", 1, 0.0)]
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database at all", b"\0" * 4096])
