@@ -15,7 +15,8 @@ FLOORS = (
     ("spec.models", "spec.durations", "spec.words", "events"),
     ("plan", "scheduler"),
     (
-        "spec.source", "modules", "probe", "checks", "journal", "jsonio", "clock", "places",
+        "spec.source", "spec.validate", "modules", "probe", "checks", "journal", "jsonio", "clock",
+        "places",
         "current", "streams", "functions", "logs", "runners",
     ),
     ("engine", "signals", "loading"),
