@@ -31,7 +31,11 @@ def dumps(value: Any) -> str:
         raise OutputError(f"output is not JSON: {_reason(error)}") from None
     except ValueError as error:
         said = str(error)
-        reason = "it holds itself" if "Circular" in said else "NaN or infinity has no JSON"
+        reason = "NaN or infinity has no JSON"
+        if "Circular" in said:
+            reason = "it holds itself"
+        elif "digits" in said:
+            reason = "a number has too many digits"
         raise OutputError(f"output is not JSON: {reason}") from None
     if size_bytes > MAX_BYTES:
         raise OutputError(f"output is {size_bytes} bytes of JSON, expected at most {MAX_BYTES}")

@@ -149,12 +149,24 @@ def _now_text() -> str:
     return f"{_second[1]}.{int((now - whole) * 1000):03d}Z"
 
 
+def repr_of(value: Any) -> str:
+    """Return the repr of *value*, or that it has none."""
+    try:
+        return value if isinstance(value, str) else repr(value)
+    except Exception:  # noqa: BLE001 - users' objects, and numbers too long to be shown
+        return "<unprintable>"
+
+
 def to_json(fields: Fields) -> str:
     """Return *fields* as a line of JSON; what has no JSON stands in it as its repr."""
     try:
-        return orjson.dumps(fields, default=repr).decode()
+        return orjson.dumps(fields, default=repr_of).decode()
     except (TypeError, ValueError):  # huge integers, lone surrogates, keys that are not text
-        return json.dumps({str(key): value for key, value in fields.items()}, default=repr)
+        plain = {str(key): value for key, value in fields.items()}
+        try:
+            return json.dumps(plain, default=repr_of)
+        except ValueError:  # a number of more digits than Python turns into text
+            return json.dumps({key: repr_of(value) for key, value in plain.items()})
 
 
 def renderer(form: Format, *, colour: bool = False) -> Callable[[Fields], str]:

@@ -154,13 +154,12 @@ class Run:
 
         try:
             message = jsonio.loads(data)
-            task, attempt, kind = message["task"], message["attempt"], message["kind"]
-            fields = message["data"]
+            task, attempt, kind, fields = (message[k] for k in ("task", "attempt", "kind", "data"))
         except (jsonio.OutputError, LookupError, TypeError):
             return
-        known = isinstance(task, str) and task in self.scheduler.nodes
+        known = isinstance(task, str) and task in self.scheduler.nodes and type(attempt) is int
         if known and kind in ("progress", "log") and isinstance(fields, dict):
-            self.inbox.put(Noted(task, int(attempt or 0), kind, fields, self.clock.now()))
+            self.inbox.put(Noted(task, attempt, kind, fields, self.clock.now()))
 
 
 def platform_limits(platform: str = sys.platform) -> str | None:

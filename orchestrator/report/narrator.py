@@ -31,11 +31,23 @@ _OWN_TYPES = frozenset(
 )
 
 
+_OUR_FIELDS = frozenset({"self", "timestamp", "run", "task", "attempt", "mode", "outcome"})
+
+
 def in_words(failure: Failure) -> str:
     """Return *failure* for people: the exception's name and its text, or what orch says."""
     if failure.type in _OWN_TYPES:
         return failure.message
     return f"{failure.type}: {failure.message}" if failure.message else failure.type
+
+
+def _own(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what a task said beside the event; what would bear a name of ours gets a `_`."""
+    return {
+        f"{key}_" if key in _OUR_FIELDS else str(key): value
+        for key, value in data.items()
+        if key not in ("level", "event")
+    }
 
 
 class Narrator:
@@ -113,12 +125,9 @@ class Narrator:
                 what = "run is killed" if force else "run is stopped"
                 log("warning", what, reason=signal_name(number) if number else reason)
             case Noted(task, attempt, "log", data):
-                fields = {
-                    k: v for k, v in data.items() if k not in ("level", "event", "task", "run")
-                }
-                level = data.get("level") if data.get("level") in LEVELS else "info"
-                log(str(level), str(data.get("event", "")), task=task, attempt=attempt,
-                    **{k: v for k, v in fields.items() if k != "attempt"})  # fmt: skip
+                level = data.get("level")
+                known = level if isinstance(level, str) and level in LEVELS else "info"
+                log(known, str(data.get("event", "")), task=task, attempt=attempt, **_own(data))
             case Asked():
                 running = sorted(self._run.scheduler.running)
                 log("warning", "running now", count=len(running), running=" ".join(running))

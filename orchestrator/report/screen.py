@@ -133,6 +133,9 @@ def _progress(data: dict[str, Any]) -> str:
         return ""
     if not isinstance(total, int | float) or total <= 0:
         return f"{done:g}"
-    share = min(1.0, max(0.0, done / total))
+    try:
+        share = min(1.0, max(0.0, done / total))
+    except OverflowError:
+        return ""
     bar = "━" * round(share * 20)
     return printable(f"{bar:╌<20} {share:.0%}  {done:g} of {total:g}")

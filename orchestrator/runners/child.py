@@ -7,6 +7,7 @@ It imports as little as it can: each attempt pays for it.
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 RESULT = "result"
@@ -20,14 +21,18 @@ def main(letter: int) -> int:
         function, args, kwargs, root = json.loads(file.read())
         functions = _functions()
         functions.place_root(root)
+        pid = os.getpid()
         outcome, output, failure = functions.call(function, args, kwargs)
+        if os.getpid() != pid:
+            os._exit(0)  # the function forked, and came back twice
         if failure is not None and failure.traceback:
-            sys.stderr.write(failure.traceback)
+            with suppress(Exception):
+                sys.stderr.write(failure.traceback)
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except (OSError, ValueError):
-                pass  # the task closed it
+            except (OSError, ValueError, AttributeError):
+                pass  # the task closed it, or put something else there
         file.seek(0)
         file.truncate()
         file.write(json.dumps([RESULT, outcome, output, failure]).encode())

@@ -214,7 +214,8 @@ class Watcher:
                 data = self._socket.recv(65536)
             except OSError:
                 return
-            self._heard(data)
+            with suppress(Exception):  # whatever a program sends: the thread that waits goes on
+                self._heard(data)
 
 
 def _pidfd(pid: int) -> int | None:
