@@ -158,29 +158,44 @@ class TaskLog:
     def __init__(self, bound: dict[str, Any] | None = None) -> None:
         self._bound = bound or {}
 
-    def bind(self, **fields: Any) -> "TaskLog":
+    def bind(self, /, **fields: Any) -> "TaskLog":
         """Return a log whose lines all carry *fields*."""
         return TaskLog({**self._bound, **fields})
 
-    def debug(self, event: str, **fields: Any) -> None:
+    def debug(self, event: str, /, **fields: Any) -> None:
         """Log at level debug."""
         self._log("debug", event, fields)
 
-    def info(self, event: str, **fields: Any) -> None:
+    def info(self, event: str, /, **fields: Any) -> None:
         """Log at level info."""
         self._log("info", event, fields)
 
-    def warning(self, event: str, **fields: Any) -> None:
+    def warning(self, event: str, /, **fields: Any) -> None:
         """Log at level warning."""
         self._log("warning", event, fields)
 
-    def error(self, event: str, **fields: Any) -> None:
+    def error(self, event: str, /, **fields: Any) -> None:
         """Log at level error."""
         self._log("error", event, fields)
 
     def _log(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        data = {**self._bound, **fields, "level": level, "event": str(event)}
+        said = {key: _speakable(value) for key, value in {**self._bound, **fields}.items()}
+        data = {**said, "level": level, "event": str(event)}
         _current().note("log", data)
+
+
+def _speakable(value: Any) -> Any:
+    """Return *value* if it is JSON data, else its repr: what is said leaves the task."""
+    if value is None or isinstance(value, bool | float | str):
+        return value
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        try:
+            return repr(value)
+        except Exception:  # noqa: BLE001 - users' objects, and numbers too long to be shown
+            return "<unprintable>"
+    return value
 
 
 class CurrentTask:

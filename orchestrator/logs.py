@@ -78,7 +78,7 @@ class Log:
         """Send every line to *sink* too, in format *form*."""
         self._outlets.append((sink, form, renderer(form, colour=colour), []))
 
-    def log(self, level: str, event: str, **fields: Any) -> None:
+    def log(self, level: str, event: str, /, **fields: Any) -> None:
         """Log *event*; it is written by the next ``flush``."""
         if level == "info":
             self._logger.info(event, **fields)
@@ -185,7 +185,8 @@ def key_values(fields: Fields) -> str:
 
 def _value(value: Any) -> str:
     if not isinstance(value, str):
-        value = to_json({"": value})[4:-1] if isinstance(value, list | dict | bool) else str(value)
+        structured = isinstance(value, list | dict | bool)
+        value = to_json({"": value})[4:-1] if structured else repr_of(value)
     if value.isalnum():
         return str(value)
     text = printable(value)

@@ -64,3 +64,9 @@ def test_a_broken_sink_is_dropped_and_said_on_the_other():
     lines = [json.loads(line) for line in b"".join(written).splitlines()]
     assert [line["event"] for line in lines] == ["one", "log dropped", "two"]
     assert (lines[1]["sink"], lines[1]["reason"]) == ("broken", "no space left on device")
+
+
+def test_a_number_too_long_to_be_shown():
+    """What Python refuses to write out does not stop the log."""
+    line = json.loads(logged("json", lambda log: log.log("info", "x", huge=10**5000)))
+    assert line["huge"] == "<unprintable>"

@@ -20,7 +20,7 @@ from orchestrator.events import (
     Started,
     StopAsked,
 )
-from orchestrator.logs import LEVELS, Log
+from orchestrator.logs import LEVELS, Log, to_json
 from orchestrator.runners.children import signal_name
 from orchestrator.running import Run, platform_limits
 
@@ -178,5 +178,4 @@ class EventStream:
             fields["error"] = event.error._asdict() if event.error is not None else None
         elif isinstance(event, Expanded):
             fields["items"] = json.loads(event.items)
-        return json.dumps({"event": kind, "run": self._run.id, **fields}, ensure_ascii=False,
-                          default=repr) + "\n"  # fmt: skip
+        return to_json({"event": kind, "run": self._run.id, **fields}) + "\n"

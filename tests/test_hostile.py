@@ -1,0 +1,71 @@
+"""What tasks do to orch, on purpose or not, is theirs: the run ends, and says how it went."""
+
+import pytest
+
+from tests.builder import Builder
+
+MODULE = """
+import json, os, signal, socket, sys
+from orchestrator import task
+
+def lies():
+    # datagrams that are not what `task` sends
+    mine = {"task": os.environ["ORCH_TASK"], "attempt": 1, "data": {}}
+    messages = [
+        b"", b"\\xff", b"[" * 10000, b"[]", b"1",
+        *(json.dumps({**mine, **odd}).encode() for odd in (
+            {"kind": "log", "attempt": "abc"}, {"kind": "log", "attempt": [1]},
+            {"kind": "log", "attempt": 10**30},
+            {"kind": "log", "data": {"level": {}, "event": [1]}},
+            {"kind": "log", "data": {"self": 1, "task": 2, "a b": 3, "event": "x"}},
+            {"kind": "progress", "data": {"done": "x", "total": []}},
+            {"kind": "progress", "data": {"done": 10**400, "total": 1}},
+            {"kind": "else"}, {"task": "nobody", "kind": "log"},
+        )),
+    ]
+    speaker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    speaker.connect(os.environ["ORCH_SOCKET"])
+    for message in messages:
+        speaker.send(message)
+
+def odd_words():
+    task.progress(float("nan"), float("inf"))
+    task.progress(5, 3)
+    names = {"a b": object(), "run": "other", "task": "zz", "self": 10**5000}
+    task.log.info("x\\n\\x1b[31m", **names)
+
+def closes_streams():
+    sys.stdout.close()
+    sys.stderr = None
+
+def closes_descriptors():
+    os.close(1)
+    os.close(2)
+
+def forks():
+    return "child" if os.fork() == 0 else "parent"
+
+def ignores_signals():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+"""
+PROCESS = ["lies", "odd_words", "closes_streams", "closes_descriptors", "forks", "ignores_signals"]
+
+
+@pytest.mark.parametrize("mode", ["process", "thread"])
+def test_the_run_ends_and_all_is_told(job: Builder, mode: str) -> None:
+    """None of it hangs orch, ends it, or fails another task."""
+    names = PROCESS if mode == "process" else ["odd_words"]
+    job.module(MODULE)
+    tasks = "\n".join(f"{name}: {{mode: {mode}, function: 'm:{name}'}}" for name in names)
+    job.tasks(tasks, "timeout: 20")
+    done = job.run("--json", "--log-format", "json")
+    assert (0, {"succeeded"}) == (done.code, {task["state"] for task in done.tasks.values()})
+    assert done.log[-1]["event"] == "run succeeded"
+
+
+def test_events_stay_json(job: Builder) -> None:
+    """What a task says of itself cannot break the lines of ``--events``."""
+    job.module(MODULE)
+    job.tasks("a: {mode: thread, function: 'm:odd_words'}")
+    kinds = [event["event"] for event in job.run("--events").events]
+    assert kinds == ["started", "noted", "noted", "noted", "ended", "finished"]
