@@ -60,8 +60,8 @@ def test_the_run_ends_and_all_is_told(job: Builder, mode: str) -> None:
     tasks = "\n".join(f"{name}: {{mode: {mode}, function: 'm:{name}'}}" for name in names)
     job.tasks(tasks, "timeout: 20")
     done = job.run("--json", "--log-format", "json")
-    assert {} == {name: task["error"] for name, task in done.tasks.items() if task["error"]}
-    assert 0 == done.code
+    assert {name: task["error"] for name, task in done.tasks.items() if task["error"]} == {}
+    assert done.code == 0
     assert done.log[-1]["event"] == "run succeeded"
 
 
