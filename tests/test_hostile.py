@@ -55,7 +55,7 @@ PROCESS = ["lies", "odd_words", "closes_streams", "closes_descriptors", "forks",
 @pytest.mark.parametrize("mode", ["process", "thread"])
 def test_the_run_ends_and_all_is_told(job: Builder, mode: str) -> None:
     """None of it hangs orch, ends it, or fails another task."""
-    names = PROCESS if mode == "process" else ["odd_words"]
+    names = PROCESS if mode == "process" else ["odd_words", "forks"]
     job.module(MODULE)
     tasks = "\n".join(f"{name}: {{mode: {mode}, function: 'm:{name}'}}" for name in names)
     job.tasks(tasks, "timeout: 20")
@@ -63,6 +63,16 @@ def test_the_run_ends_and_all_is_told(job: Builder, mode: str) -> None:
     assert {name: task["error"] for name, task in done.tasks.items() if task["error"]} == {}
     assert done.code == 0
     assert done.log[-1]["event"] == "run succeeded"
+
+
+def test_a_thread_may_ruin_what_is_shared(job: Builder) -> None:
+    """Without a path to import from, orch still ends what it has begun."""
+    job.module("import sys\n\ndef f():\n    sys.path.clear()\n    sys.modules.pop('json')\n")
+    job.tasks("""
+        a: {mode: thread, function: 'm:f'}
+        b: {mode: subprocess, command: [echo, hi], output: stdout, needs: [a]}
+    """, "timeout: 20")  # fmt: skip
+    assert job.run("-q").code == 0
 
 
 def test_events_stay_json(job: Builder) -> None:

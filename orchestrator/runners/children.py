@@ -113,7 +113,7 @@ class Child:
         # killpg before the reap: the zombie pins the group id, so that no other group is hit
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        _, status, _ = os.wait4(self.pid, 0)
+        _, status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         self._process.returncode = code  # or Popen would wait for it, and warn
         return Exit(None, -code) if code < 0 else Exit(code, None)
@@ -204,7 +204,10 @@ class Watcher:
         child, exited = key.data
         self._selector.unregister(key.fd)
         os.close(key.fd)
-        status = child.reap()
+        try:
+            status = child.reap()
+        except Exception:  # noqa: BLE001 - the thread that waits for all the others goes on
+            status = Exit(None, None)
         self._hear()  # what it said comes before its end
         exited(status)
 

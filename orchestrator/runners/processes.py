@@ -82,8 +82,8 @@ def _result(letter: int) -> tuple[Outcome | None, str | None, Failure | None]:
         data = file.read()
     try:
         kind, outcome, output, failure = json.loads(data)
-    except ValueError:
-        return None, None, None
-    if kind != child.RESULT:
-        return None, None, None
-    return outcome, output, Failure(*failure) if failure else None
+        if kind == child.RESULT:
+            return outcome, output, Failure(*failure) if failure else None
+    except (ValueError, TypeError):
+        pass  # the task wrote into what was not its own
+    return None, None, None

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from orchestrator import jsonio
 from orchestrator.events import Attempt, Ended, Failure, Outcome
+from orchestrator.functions import failure_of
 from orchestrator.runners import Now, Post
 from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch, signal_name
 
@@ -33,12 +34,15 @@ class ProgramRunner:
     def _exited(self, attempt: Attempt, status: Exit) -> None:
         key = (attempt.task, attempt.number)
         self._children.pop(key, None)
-        output, failure = None, exit_failure(status, attempt, killed=key in self._killed)
-        if failure is None:
-            try:
+        failure = exit_failure(status, attempt, killed=key in self._killed)
+        output = None
+        try:
+            if failure is None:
                 output = read_output(attempt)
-            except (jsonio.OutputError, OSError) as error:
-                failure = Failure("OutputError", str(error))
+        except (jsonio.OutputError, OSError) as error:
+            failure = Failure("OutputError", str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the attempt has an end
+            failure = failure_of(error)
         with suppress(OSError):
             os.unlink(attempt.output_path)
         outcome: Outcome = "ok" if failure is None else "failed"

@@ -5,6 +5,7 @@ would keep orch from ending. A thread cannot be killed: when it does not stop wi
 given up, named with the line it stands at, and replaced by another.
 """
 
+import os
 import sys
 import threading
 import traceback
@@ -46,6 +47,7 @@ class ThreadRunner:
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._works: dict[tuple[str, int], _Work] = {}
         self._threads = 0
+        self._pid = os.getpid()
         self._interval_s = sys.getswitchinterval()
 
     def start(self, attempt: Attempt) -> None:
@@ -121,6 +123,8 @@ class ThreadRunner:
         work.thread = threading.current_thread()
         capture = Capture(attempt.stdout, attempt.stderr)
         result = copy_context().run(_call, work, capture)
+        if os.getpid() != self._pid:
+            os._exit(0)  # the function forked, and came back twice: this is not orch
         try:
             capture.close()
         except OSError as error:
