@@ -100,6 +100,8 @@ class Record:
         try:
             with closing(sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True)) as db:
                 (version,) = db.execute("PRAGMA user_version").fetchone()
+                if version == 0:
+                    raise JournalError(f"{path} is damaged, and left as it is: it is empty")
                 if version != VERSION:
                     raise JournalError(
                         f"{path} is of version {version}; this orch reads version {VERSION}"

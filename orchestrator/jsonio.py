@@ -71,6 +71,8 @@ def loads(text: str | bytes) -> Any:
     except RecursionError:
         raise OutputError("output is not JSON: it is nested too deep") from None
     except (ValueError, UnicodeDecodeError) as error:
+        if "digits" in str(error):
+            raise OutputError("output is not JSON: a number has too many digits") from None
         raise OutputError(f"output is not JSON: {error}") from None
 
 

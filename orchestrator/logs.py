@@ -131,7 +131,7 @@ class Log:
         broken = [s for s, *_ in self._outlets if s.broken and s.name not in self._told_broken]
         for sink in broken:
             self._told_broken.add(sink.name)
-            self.log("warning", "log dropped", sink=sink.name, reason=sink.broken)
+            self.log("error", "log dropped", sink=sink.name, reason=sink.broken)
         if broken:
             self.flush()
 

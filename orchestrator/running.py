@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 from orchestrator import __version__, functions, signals, streams
 from orchestrator.clock import Clock, wall_text
 from orchestrator.engine import Engine, Inbox, Observer
+from orchestrator.errors import JournalError
 from orchestrator.events import Finished, Noted
 from orchestrator.journal import Journal
 from orchestrator.loading import Loaded, collector_off
@@ -56,9 +58,8 @@ class Run:
         """
         with ExitStack() as stack:
             stack.callback(self.folder.release)
-            journal = Journal(self.path)
+            journal = self._journal()
             stack.callback(journal.close)
-            journal.begin(self._meta(), _task_rows(self.plan))
             stack.enter_context(_surroundings(self._environment(), self.plan.root))
             if redirect:
                 stack.enter_context(_redirected(self.path))
@@ -85,6 +86,16 @@ class Run:
             if handle_signals:
                 stack.enter_context(signals.handled(self.ladder))
             return engine.run()
+
+    def _journal(self) -> Journal:
+        """Begin the journal; a run that cannot even do that leaves nothing behind."""
+        try:
+            journal = Journal(self.path)
+            journal.begin(self._meta(), _task_rows(self.plan))
+        except JournalError:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+        return journal
 
     def _meta(self) -> dict[str, Any]:
         return {

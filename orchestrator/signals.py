@@ -15,6 +15,7 @@ from typing import Any
 from orchestrator.engine import Inbox
 from orchestrator.events import Asked, StopAsked
 
+_END = b"\0"  # no signal has this number
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -61,14 +62,17 @@ def handled(ladder: Ladder) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(woken)
-        os.close(write)
+        os.write(write, _END)  # closing is not enough: a forked child may hold the pipe
         reader.join()
+        os.close(write)
         os.close(read)
 
 
 def _read(descriptor: int, ladder: Ladder) -> None:
-    while data := os.read(descriptor, 64):
-        for number in data:
+    while True:
+        for number in os.read(descriptor, 64):
+            if number == _END[0]:
+                return
             ladder.took(number)
 
 

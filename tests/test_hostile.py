@@ -75,6 +75,36 @@ def test_a_thread_may_ruin_what_is_shared(job: Builder) -> None:
     assert job.run("-q").code == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("mkfifo $ORCH_OUTPUT", "its output is not a regular file"),
+        ("mkdir $ORCH_OUTPUT", "its output is not a regular file"),
+        ("ln -s /etc/passwd $ORCH_OUTPUT", "its output cannot be read: Too many levels"),
+        ("head -c 2000000 /dev/zero > $ORCH_OUTPUT", "output is larger than"),
+        ("printf '\\377' > $ORCH_OUTPUT", "output is not JSON"),
+    ],
+    ids=["pipe", "directory", "link", "huge", "binary"],
+)
+def test_an_output_that_is_not_one(job: Builder, command: str, said: str) -> None:
+    """Whatever stands at ``$ORCH_OUTPUT``, the task fails, says why, and holds up nothing."""
+    job.tasks(f"a: {{mode: subprocess, shell: true, command: {command!r}}}", "timeout: 20")
+    done = job.run("--json")
+    assert done.code == 1
+    assert done.tasks["a"]["error"]["message"].startswith(said)
+
+
+def test_a_forked_child_does_not_hold_up_the_end(job: Builder) -> None:
+    """What a thread forked may live on; orch ends with its run."""
+    gate = job.gate("gate.on")
+    job.module("import os\n\ndef f():\n    if os.fork() == 0:\n        open('gate.on').read()\n")
+    job.tasks("a: {mode: thread, function: 'm:f'}")
+    # it keeps orch's own stdout and stderr, so nobody is to wait for their end
+    done = job.shell("orch run job.yaml -q > /dev/null 2>&1")
+    gate.open()
+    assert done.code == 0
+
+
 def test_events_stay_json(job: Builder) -> None:
     """What a task says of itself cannot break the lines of ``--events``."""
     job.module(MODULE)

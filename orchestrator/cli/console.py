@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from orchestrator.errors import OrchError, Report, SpecError
+from orchestrator.errors import EnvironmentFault, OrchError, Report, SpecError
 from orchestrator.report.screen import wants_colour
 from orchestrator.signals import end_by
 from orchestrator.spec.words import printable
@@ -29,6 +29,8 @@ def emit_bytes(data: bytes) -> None:
             data = data[os.write(1, data) :]
     except BrokenPipeError:
         end_by(signal.SIGPIPE)
+    except OSError as error:
+        raise EnvironmentFault(f"stdout: {(error.strerror or '').lower()}") from None
 
 
 def emit_json(value: Any) -> None:

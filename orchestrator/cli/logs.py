@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import options
-from orchestrator.cli.console import emit, emit_bytes
+from orchestrator.cli.console import emit, emit_bytes, say
 from orchestrator.errors import UsageError
 from orchestrator.places import find_run, find_state, is_live, output_files
 from orchestrator.report.document import View
@@ -78,6 +78,8 @@ class _Printer:
             if not self._follower.poll() and live:
                 time.sleep(_POLL_S)
         self._add(every=follow)
+        if not self._follower.paths():
+            say(f"orch: nothing was written{f' by {quote(self._task)}' if self._task else ''}")
         for path in self._follower.paths():
             self._follower.finish(path)
 

@@ -29,7 +29,7 @@ def show(
     for name, task in document["tasks"].items():
         rows.append(_row(name, task, view.lines[name].reason))
         for each, one in task.get("instances", {}).items():
-            if one["state"] != task["state"] or one["error"]:
+            if one["state"] != "succeeded" and (one["attempts"] or one["state"] != task["state"]):
                 rows.append(_row(f"  {each}", one))
     emit("".join(parts) + "\n\n" + table(rows, right=frozenset({3, 4})))
     failed = [name for name, task in document["tasks"].items() if task["error"]]

@@ -95,6 +95,8 @@ def compile_expression(source: str) -> tuple[Callable[[Mapping[str, Any]], Any],
 
 def _failed(source: str, error: BaseException) -> TemplateError:
     said = printable(str(error)).rstrip(".") or type(error).__name__
+    if isinstance(error, RecursionError):
+        said = "it is nested too deep"
     return TemplateError(f"template {quote(source)}: {said}")
 
 

@@ -50,6 +50,12 @@ def _own(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _stop_reason(event: StopAsked) -> str:
+    if event.signal is not None:
+        return signal_name(event.signal)
+    return "the grace of what cleans up is over" if event.force else event.reason
+
+
 class Narrator:
     """Tells the log what happened."""
 
@@ -105,7 +111,9 @@ class Narrator:
         if event.left_running:
             fields["given_up"] = True
         name = "task cancelled" if event.outcome == "stopped" else "task failed"
-        self._log.log("warning" if event.outcome == "stopped" else "error", name, **fields)
+        # one that is tried again is no error yet
+        mild = event.outcome == "stopped" or node.state == "backoff"
+        self._log.log("warning" if mild else "error", name, **fields)
 
     def _other(self, event: Recorded | Noted | Asked) -> None:
         log = self._log.log
@@ -113,17 +121,17 @@ class Narrator:
             case Retrying(task, attempt, delay_s):
                 fields = {"task": task, "attempt": attempt, "delay_s": round(delay_s, 3)}
                 log("warning", "task retries", **fields)
-            case Skipped(task, reason, failure):
-                log("warning" if failure else "info", "task skipped", task=task, reason=reason)
+            case Skipped():
+                self._skipped(event)
             case Cancelled(task):
                 log("debug", "task cancelled", task=task)
             case Expanded(task, _, count):
                 log("debug", "task expanded", task=task, instances=count)
             case Returned(task, attempt):
                 log("warning", "given-up thread ended", task=task, attempt=attempt)
-            case StopAsked(reason, force, _, number):
-                what = "run is killed" if force else "run is stopped"
-                log("warning", what, reason=signal_name(number) if number else reason)
+            case StopAsked():
+                what = "run is killed" if event.force else "run is stopped"
+                log("warning", what, reason=_stop_reason(event))
             case Noted(task, attempt, "log", data):
                 level = data.get("level")
                 known = level if isinstance(level, str) and level in LEVELS else "info"
@@ -133,6 +141,11 @@ class Narrator:
                 log("warning", "running now", count=len(running), running=" ".join(running))
             case Finished():
                 self._finished(event)
+
+    def _skipped(self, event: Skipped) -> None:
+        asked = self._nodes[event.task].spec.skip is not None
+        level = "warning" if event.failure else "debug" if asked else "info"
+        self._log.log(level, "task skipped", task=event.task, reason=event.reason)
 
     def _finished(self, event: Finished) -> None:
         counts = self._run.scheduler.counts

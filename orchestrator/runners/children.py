@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from orchestrator.events import Attempt, Failure
+from orchestrator.spec.words import quote
 from orchestrator.streams import open_output
 
 Exited = Callable[["Exit"], None]
@@ -72,7 +73,9 @@ def launch(attempt: Attempt, argv: list[str], pass_fds: tuple[int, ...] = ()) ->
 
 def _explained(error: Exception, attempt: Attempt, argv: list[str]) -> LaunchError:
     if not isinstance(error, OSError):
-        return LaunchError(f"{argv[0]}: {error}", 126)
+        holds = [part for part in argv if "\0" in part]
+        said = f"the argument {quote(holds[0])} holds a NUL character" if holds else str(error)
+        return LaunchError(f"{argv[0]}: {said}", 126)
     reason = (error.strerror or str(error)).lower()
     if error.filename in (attempt.stdout, attempt.stderr):
         return LaunchError(f"cannot write its output {error.filename}: {reason}", 126)

@@ -1,6 +1,7 @@
 """Mode ``subprocess``: separate programs."""
 
 import os
+import stat
 from contextlib import suppress
 
 from orchestrator import jsonio
@@ -44,7 +45,7 @@ class ProgramRunner:
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt has an end
             failure = failure_of(error)
         with suppress(OSError):
-            os.unlink(attempt.output_path)
+            os.unlink(attempt.output_path)  # a directory is left to be looked at
         outcome: Outcome = "ok" if failure is None else "failed"
         self._post(Ended(*key, outcome, self._now(), status.status, status.signal, output, failure))
 
@@ -99,7 +100,17 @@ def read_output(attempt: Attempt) -> str | None:
 
 
 def _read(path: str) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    """Return the content of the file at *path*; a program may have put anything there."""
+    try:
+        # not blocking: a pipe there would hold up everything
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise jsonio.OutputError(f"its output cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise jsonio.OutputError("its output is not a regular file")
     with open(descriptor, "rb") as file:
         data = file.read(jsonio.MAX_BYTES + 1)
     if len(data) > jsonio.MAX_BYTES:
