@@ -117,20 +117,24 @@ def given(
 ) -> dict[str, Any]:
     """Return the *values* given from outside, typed and checked.
 
-    Text is read as the parameter's type. Raises ``UsageError`` for the first mistake.
+    Text is read as the parameter's type. Raises ``UsageError``, naming every mistake.
     """
     result: dict[str, Any] = {}
+    wrong: list[str] = []
     for name, value in values.items():
         if name not in params:
             known = f"; known: {listing(sorted(params), 'and')}" if params else "; the job has none"
             near = did_you_mean(name, params) or known
-            raise UsageError(f"unknown parameter {quote(name)}{near}")
+            wrong.append(f"unknown parameter {quote(name)}{near}")
+            continue
         param = params[name]
         try:
             typed = _from_text(param, value) if isinstance(value, str) else value
             result[name] = checked(param, typed, absolute)
         except ValueError as error:
-            raise UsageError(f"parameter `{name}`: {error}") from None
+            wrong.append(f"parameter `{name}`: {error}")
+    if wrong:
+        raise UsageError("; ".join(wrong))
     return result
 
 

@@ -24,6 +24,7 @@ from yaml.events import (
 from orchestrator.errors import Mark, Problem, Report, Where
 from orchestrator.spec.words import quote
 
+_LOADER: Any = getattr(yaml, "CLoader", yaml.Loader)  # only its events are used
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 32
 _MAX_DIGITS = 4000
@@ -154,7 +155,7 @@ class _Builder:
     def build(self, marks: dict[Where, tuple[Mark, Mark]] | None) -> Any:
         self.marks = marks
         try:
-            loader: Any = yaml.CLoader(self.source.text)
+            loader: Any = _LOADER(self.source.text)
             try:
                 return self._stream(iter(loader.get_event, None))
             finally:
