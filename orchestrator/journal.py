@@ -45,8 +45,7 @@ class Journal:
             self._db.execute("PRAGMA page_size = 1024")
             mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             self._db.execute("PRAGMA wal_autocheckpoint = 8000")
-            self.wal = mode == "wal"
-            if not self.wal:
+            if mode != "wal":
                 self._db.execute("PRAGMA journal_mode = TRUNCATE")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(f"PRAGMA user_version = {VERSION}")

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.checks import Checker
-from orchestrator.errors import Problem, Report, SpecError, TemplateError, UsageError
+from orchestrator.errors import Problem, SpecError, TemplateError, UsageError
 from orchestrator.plan import build as building
 from orchestrator.plan import params as parameters
 from orchestrator.plan import templates
@@ -60,11 +60,6 @@ class Loaded:
     environment: dict[str, str | None] = field(default_factory=dict)
     names: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    missing: tuple[str, ...] = ()
-
-    def reports(self) -> list[Report]:
-        """Return the problems, each with its place, in the order of lines."""
-        return self.source.report(self.problems)
 
 
 def read(file: str, data: bytes | None = None) -> Source:
@@ -164,7 +159,6 @@ def _complete(loaded: Loaded, choices: Choices, *, lenient: bool) -> UsageError 
     for name in job.params:
         if name not in values and name not in missing and name not in wrong:
             values[name] = None
-    loaded.missing = tuple(missing)
     unknown = frozenset({*missing, *wrong, *(str(p.where[1]) for p in more)})
     plan.params = values
     names["params"] = values

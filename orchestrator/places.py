@@ -141,6 +141,15 @@ def is_live(run: Path) -> bool:
     return False
 
 
+def wait_for_end(run: Path) -> None:
+    """Return when the orch of *run* has given its lock back, however it ended."""
+    descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
 def output_files(run: Path, task: str | None = None) -> Iterator[tuple[str, int, str, Path]]:
     """Yield (task, attempt, ``out`` or ``err``, path) for each output file, in order of names.
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from typing import Annotated
 
 import typer
@@ -11,9 +10,7 @@ from orchestrator.cli import options
 from orchestrator.cli.console import say
 from orchestrator.errors import UsageError
 from orchestrator.journal import headline
-from orchestrator.places import is_live
-
-_POLL_S = 0.05
+from orchestrator.places import is_live, wait_for_end
 
 
 def stop(
@@ -38,6 +35,5 @@ def stop(
         except ProcessLookupError:
             break
     if wait:
-        while is_live(folder):
-            time.sleep(_POLL_S)
+        wait_for_end(folder)
         say(f"orch: run {folder.name} has ended")

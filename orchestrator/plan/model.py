@@ -1,6 +1,6 @@
 """The plan: a job as it will be run, checked, each task with what it takes from ``defaults``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -90,8 +90,6 @@ class Plan:
     file: str | None = None
     description: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
-    env: dict[str, Any] = field(default_factory=dict)
-    env_file: str | None = None
     threads: int = 8
     processes: int = 1
     timeout_s: float | None = None
@@ -103,11 +101,3 @@ class Plan:
             yield name, task
             for index in range(len(task.items or ())):
                 yield f"{name}.{index}", task
-
-    def dependents(self) -> Mapping[str, list[str]]:
-        """Return for each task those that need it."""
-        result: dict[str, list[str]] = {name: [] for name in self.tasks}
-        for name, task in self.tasks.items():
-            for need in task.needs:
-                result[need].append(name)
-        return result

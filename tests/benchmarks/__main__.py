@@ -5,8 +5,6 @@ compared interleaved; a ratio is taken within a round, so that a machine that sl
 """
 
 import argparse
-import hashlib
-import importlib.util
 import json
 import os
 import platform
@@ -46,7 +44,7 @@ def main() -> int:
         f"Python {head['python']}, orch {head['orch']}, {head['cpus']} CPUs, {head['machine']}, "
         f"load {head['load']:.1f}"
     )
-    began, before = time.monotonic(), _fingerprint()
+    began = time.monotonic()
     rows: list[Row] = []
     faults: list[str] = []
     notes: list[str] = []
@@ -63,8 +61,6 @@ def main() -> int:
             shutil.rmtree(root)
             _progress(f"{name}: {time.monotonic() - began:.0f} s")
     _progress("")
-    if _fingerprint() != before:
-        notes.append("orchestrator/ changed meanwhile: rows may be of different versions of it")
     _say(table(rows))
     for note in notes:
         _say(note)
@@ -72,19 +68,10 @@ def main() -> int:
         _say(f"not measured: {fault}")
     _say(f"measured in {time.monotonic() - began:.0f} s")
     if options.json:
-        found = {**head, "source": before, "notes": notes, "faults": faults}
+        found = {**head, "notes": notes, "faults": faults}
         found["rows"] = [asdict(row) for row in rows]
         Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
     return 1 if faults else 0
-
-
-def _fingerprint() -> str:
-    """Return what the source under test hashes to: others may change it while it is measured."""
-    digest = hashlib.sha256()
-    folder = Path(importlib.util.find_spec("orchestrator").origin).parent
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def _progress(text: str) -> None:

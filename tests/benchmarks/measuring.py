@@ -94,21 +94,17 @@ class Lab:
 
     def spent(self, *argv: str) -> Spent:
         """Run a program to its end, its streams into files. Raises ``RuntimeError``."""
-        for last in (False, True):
-            with (self.root / "out").open("wb") as out, (self.root / "err").open("wb") as err:
-                began = time.perf_counter()
-                process = subprocess.Popen(
-                    argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.root,
-                    env=self._environment,
-                )  # fmt: skip
-                _, status, usage = os.wait4(process.pid, 0)
-                seconds = time.perf_counter() - began
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode == 0:
-                return Spent(seconds, usage.ru_maxrss / 1024)
-            if last:
-                break
-            time.sleep(5)  # someone may be in the middle of a change
+        with (self.root / "out").open("wb") as out, (self.root / "err").open("wb") as err:
+            began = time.perf_counter()
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.root,
+                env=self._environment,
+            )  # fmt: skip
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode == 0:
+            return Spent(seconds, usage.ru_maxrss / 1024)
         said = (self.root / "err").read_text(errors="replace").strip()[-400:]
         raise RuntimeError(f"{' '.join(argv)[:200]}: exit status {process.returncode}: {said}")
 
