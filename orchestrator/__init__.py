@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.api import Job, RunResult, TaskResult, load_job, run_job
+    from orchestrator.api import Job, QueueResult, RunResult, TaskResult, load_job, run_job
     from orchestrator.current import task
     from orchestrator.errors import OrchError, SpecError
 
@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Job",
     "OrchError",
+    "QueueResult",
     "RunResult",
     "SpecError",
     "TaskResult",
@@ -29,6 +30,7 @@ __all__ = [
 # Imported on first use: a task in a process of its own pays only for what it asks for.
 _HOMES = {
     "Job": "orchestrator.api",
+    "QueueResult": "orchestrator.api",
     "RunResult": "orchestrator.api",
     "TaskResult": "orchestrator.api",
     "load_job": "orchestrator.api",

@@ -7,7 +7,7 @@
 
 import signal
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -49,8 +49,34 @@ class TaskResult:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueResult:
+    """What a queue saw; None for what was not counted because it was a plain pipe (*direct*).
+
+    *full* and *empty* are the shares of its time during which a publisher, or a consumer, waited;
+    the seconds are added over all of them.
+    """
+
+    name: str
+    direct: bool
+    publishers: Sequence[str]
+    consumers: Sequence[str]
+    items_in: int | None
+    items_out: int | None
+    depth: int | None
+    depth_max: int | None
+    publishers_blocked_s: float | None
+    consumers_starved_s: float | None
+    full: float | None
+    empty: float | None
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended: what ``orch run --json`` prints, typed."""
+    """How a run ended: what ``orch run --json`` prints, typed.
+
+    *bottleneck* names the ``task`` that the others waited for, and the ``queue`` that shows it.
+    """
 
     run: str
     job: str
@@ -59,6 +85,8 @@ class RunResult:
     started_at: str
     duration_s: float | None
     tasks: Mapping[str, TaskResult]
+    queues: Mapping[str, QueueResult]
+    bottleneck: Mapping[str, Any] | None
     folder: Path
 
     @property
@@ -122,7 +150,8 @@ def run_job(
 def result_of(document: Mapping[str, Any], folder: Path) -> RunResult:
     """Return the typed form of the document of ``run --json`` and ``show --json``."""
     tasks = {name: _task(name, fields) for name, fields in document["tasks"].items()}
-    return RunResult(**{**document, "tasks": tasks}, folder=folder)
+    queues = {name: QueueResult(name, **fields) for name, fields in document["queues"].items()}
+    return RunResult(**{**document, "tasks": tasks, "queues": queues}, folder=folder)
 
 
 def _task(name: str, fields: Mapping[str, Any]) -> TaskResult:

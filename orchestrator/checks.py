@@ -37,6 +37,9 @@ class Checker:
         for task in self.plan.tasks.values():
             if task.skip is None:
                 self._check(task)
+        for queue in self.plan.queues.values():
+            if queue.dead_letter is not None:
+                self._dead_letter(queue.name, queue.dead_letter)
         return self.problems
 
     def _check(self, task: PlanTask) -> None:
@@ -78,13 +81,14 @@ class Checker:
         # what does not fit depends on the number of arguments and their names only
         args = task.args if isinstance(task.args, list | tuple) else None
         kwargs = task.kwargs if isinstance(task.kwargs, dict) else None
+        joined = _joined(task)
         key = (
-            "function", task.function,
+            "function", task.function, joined,
             None if args is None else len(args), None if kwargs is None else tuple(kwargs),
         )  # fmt: skip
         return self._once(
             key,
-            lambda t: modules.check_function(t.function or "", self.root, args, kwargs),
+            lambda t: modules.check_function(t.function or "", self.root, args, kwargs, joined),
             task,
         )
 
@@ -106,6 +110,16 @@ class Checker:
         except modules.NotThere as error:
             return str(error)
         return None
+
+    def _dead_letter(self, name: str, path: str) -> None:
+        folder = os.path.dirname(path)
+        if os.path.isdir(path):
+            said = f"{quote(path)} is a directory, expected a file"
+        elif not os.path.isdir(folder):
+            said = f"no such directory: {quote(folder)}"
+        else:
+            return
+        self.problems.append(Problem(("queues", name, "dead_letter"), said))
 
     def _folder(self, task: PlanTask) -> str | None:
         path = os.path.join(self.root, task.cwd)
@@ -143,7 +157,9 @@ class Checker:
         for task in tasks:
             args = len(task.args) if isinstance(task.args, list | tuple) else None
             kwargs = tuple(task.kwargs) if isinstance(task.kwargs, dict) else None
-            calls.setdefault((task.function, args, kwargs), []).append(task)
+            joined = _joined(task)
+            call = (task.function, args, kwargs, joined.consumes, joined.publishes)
+            calls.setdefault(call, []).append(task)
         for key, said in zip(calls, _probe(list(calls), self.root), strict=False):
             for task in calls[key]:
                 self._say(task, "function", said)
@@ -167,6 +183,10 @@ class Checker:
                 where = self._where(task, "timeout")
                 found.append(Problem(where, message, hint, level="warning"))
         return found
+
+
+def _joined(task: PlanTask) -> modules.Joined:
+    return modules.Joined(task.consume is not None, task.publish is not None)
 
 
 def resolve_python(named: str, root: str) -> str | None:

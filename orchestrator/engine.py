@@ -17,6 +17,7 @@ from orchestrator.clock import Clock
 from orchestrator.errors import JournalError, TemplateError
 from orchestrator.events import (
     KINDS,
+    Arrived,
     Asked,
     Decided,
     Ended,
@@ -25,19 +26,35 @@ from orchestrator.events import (
     Failure,
     Finished,
     Fired,
+    Measured,
     Noted,
     Recorded,
     Started,
 )
 from orchestrator.journal import Journal
+from orchestrator.nodes import (
+    Arm,
+    CloseQueue,
+    EndQueue,
+    Feed,
+    Forget,
+    Over,
+    Resolve,
+    SetAside,
+    Stop,
+)
 from orchestrator.plan import templates
 from orchestrator.plan.fill import items as items_of
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.plan.prepare import Preparer, condition
+from orchestrator.queues.registry import Queues
 from orchestrator.runners import Runner
-from orchestrator.scheduler import Arm, Resolve, Scheduler, Stop
+from orchestrator.scheduler import Scheduler
 
 Inbox = SimpleQueue[Event]
+# How often what queues have seen is recorded while they are in use, for who looks from outside.
+MEASURE_S = 2.0
+_MEASURE = ("measure",)
 
 
 class Observer(Protocol):
@@ -63,17 +80,20 @@ class Engine:
         journal: Journal,
         runners: Mapping[str, Runner],
         preparer: Preparer,
+        queues: Queues,
         clock: Clock,
         inbox: Inbox,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.plan, self.scheduler, self.journal = plan, scheduler, journal
         self.runners, self.preparer, self.clock, self.inbox = runners, preparer, clock, inbox
+        self.queues = queues
         self.observers = observers
         self._timers: list[tuple[float, int, tuple[Any, ...]]] = []
         self._armed = 0
         self._needed = _outputs_needed(plan)
         self._outputs: dict[str, dict[str, Any]] = {}
+        self._items: dict[str, str] = {}  # of instances that are under way, as JSON text
         self._changing = {name for name, task in plan.tasks.items() if not _is_constant(task)}
         ticks = [observer.tick_s for observer in observers if observer.tick_s is not None]
         self._tick_s = min(ticks, default=None)
@@ -122,8 +142,14 @@ class Engine:
         if self._timers:
             now = self.clock.now()
             while self._timers and self._timers[0][0] <= now:
-                events.append(Fired(heappop(self._timers)[2], now))
+                timer = heappop(self._timers)[2]
+                events += self._measured() if timer is _MEASURE else [Fired(timer, now)]
         return events
+
+    def _measured(self) -> list[Measured]:
+        """Return what the queues that are in use have seen, and ask again soon."""
+        self._arm(_MEASURE, MEASURE_S)
+        return self.queues.measured(self.queues.in_use())
 
     def _patience_s(self) -> float | None:
         now = self.clock.now()
@@ -147,6 +173,8 @@ class Engine:
                 told.append(action)
             else:
                 others.append(action)
+                if action.__class__ is Over:
+                    told += self.queues.measured(action.queues, over=True)
         told += launches
         if finished is not None:
             told.append(finished)
@@ -174,6 +202,8 @@ class Engine:
                         self._keep_output(counted)
                 elif counted.__class__ is Expanded:
                     self._keep_items(counted)
+                elif counted.__class__ is Arrived:
+                    self._keep_item(counted)
         return told
 
     def _tell(self, told: list[Any]) -> None:
@@ -191,17 +221,32 @@ class Engine:
                 runner = self.runners[self.scheduler.nodes[name].spec.mode]
                 runner.stop(name, attempt, force=force)
             case Arm(timer, delay_s):
-                self._armed += 1
-                heappush(self._timers, (self.clock.now() + delay_s, self._armed, timer))
+                self._arm(timer, delay_s)
             case Resolve(name):
                 self.inbox.put(self._resolve(name))
+            case Feed(name, most):
+                self.queues.feed(name, most)
+            case EndQueue(name):
+                self.queues.end(name)
+            case CloseQueue(name, drain):
+                self.queues.close(name, drain=drain)
+            case SetAside(queue, name):
+                self.queues.set_aside(queue, name, self._items[name])
+            case Over(names):
+                self.queues.let_pipes_go(names)
+            case Forget(name):
+                self._items.pop(name, None)
+
+    def _arm(self, timer: tuple[Any, ...], delay_s: float) -> None:
+        self._armed += 1
+        heappush(self._timers, (self.clock.now() + delay_s, self._armed, timer))
 
     def _launch(self, name: str, number: int) -> None:
         node = self.scheduler.nodes[name]
         spec = node.spec
         index = node.order if node.group is not None else None
         try:
-            scope = self._scope(spec, index) if spec.name in self._changing else None
+            scope = self._scope(spec, index, name) if spec.name in self._changing else None
             attempt = self.preparer.attempt(spec, name, number, scope)
         except TemplateError as error:
             failure = Failure("TemplateError", str(error))
@@ -211,8 +256,11 @@ class Engine:
             return
         self.runners[spec.mode].start(attempt)
 
-    def _scope(self, spec: PlanTask, index: int | None) -> Mapping[str, Any]:
-        return self.preparer.scope(spec, index, self._outputs)
+    def _scope(self, spec: PlanTask, index: int | None, name: str) -> Mapping[str, Any]:
+        scope = self.preparer.scope(spec, index, self._outputs)
+        if name in self._items:
+            scope["item"] = jsonio.loads(self._items[name])
+        return scope
 
     # Outputs, conditions, items: what templates need while the run goes on
 
@@ -225,7 +273,10 @@ class Engine:
         if not index:
             self._outputs[name] = {"output": value}
             return
-        self._outputs[name]["output"][int(index)] = value
+        outputs = self._outputs[name]["output"]
+        if self.plan.tasks[name].source is not None:  # who knows how many there will be
+            outputs += [None] * (int(index) + 1 - len(outputs))
+        outputs[int(index)] = value
 
     def _make_room(self, name: str, count: int) -> None:
         if name in self._needed:
@@ -235,6 +286,9 @@ class Engine:
         self.plan.tasks[event.task].items = json.loads(event.items)
         self._make_room(event.task, event.instances)
 
+    def _keep_item(self, event: Arrived) -> None:
+        self._items[f"{event.task}.{event.number}"] = event.item
+
     def _resolve(self, name: str) -> Event:
         """Look at the condition, or the items, of a task; both are quick and touch nothing."""
         node = self.scheduler.nodes[name]
@@ -242,7 +296,7 @@ class Engine:
         index = node.order if node.group is not None else None
         now = self.clock.now()
         try:
-            scope = self._scope(spec, index)
+            scope = self._scope(spec, index, name)
             if spec.many and node.group is None:
                 found = items_of(templates.fill(spec.foreach, scope))
                 return Expanded(name, jsonio.dumps(found), len(found), now)
@@ -255,10 +309,12 @@ class Engine:
 
     def prepare(self) -> None:
         """Make room for the outputs of tasks and instances that are known; others are null."""
+        if self.plan.queues:
+            self._arm(_MEASURE, MEASURE_S)
         for name in self._needed:
             task = self.plan.tasks[name]
-            if task.items is not None:
-                self._make_room(name, len(task.items))
+            if task.count is not None:
+                self._make_room(name, task.count)
             else:
                 self._outputs[name] = {"output": [] if task.many else None}
 

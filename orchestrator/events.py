@@ -1,7 +1,7 @@
 """What happens in a run, as plain data.
 
 A *recorded* event is a fact that recovery folds again; it is in the journal before anything
-outside hears of it. The others (``Fired``, ``Noted``) only move the loop. ``at`` is in seconds
+outside hears of it. The others (``Fired``, ``Noted`` …) only move the loop. ``at`` is in seconds
 since the first act of the run, by the monotonic clock; wall-clock times are for display only.
 """
 
@@ -36,7 +36,10 @@ class Ended(NamedTuple):
 
     *attempt* 0 stands for a task that could not be prepared, so that no attempt was made. *output*
     is JSON text. *final*: trying again would change nothing. *left_running*: a thread that
-    was given up still runs; ``Returned`` follows when it ends.
+    was given up still runs; ``Returned`` follows when it ends. *unread*: it consumes a queue, and
+    ended without having come to the queue's end. *cut*: it wrote to a pipe that nobody read any
+    more. *item_failures*: how often the item that it had in hand has failed by now, where that is
+    known; 0 for one that was set aside.
     """
 
     task: str
@@ -49,6 +52,9 @@ class Ended(NamedTuple):
     error: Failure | None = None
     final: bool = False
     left_running: bool = False
+    unread: bool = False
+    cut: bool = False
+    item_failures: int | None = None
 
 
 class Returned(NamedTuple):
@@ -90,6 +96,63 @@ class Expanded(NamedTuple):
     task: str
     items: str
     instances: int
+    at: float
+
+
+class Arrived(NamedTuple):
+    """Item *number*, from 0, came for a task that goes through a queue; *item* is JSON text."""
+
+    task: str
+    number: int
+    item: str
+    at: float
+
+
+class Drained(NamedTuple):
+    """The queue that *task* goes through has ended; *items* had come."""
+
+    task: str
+    items: int
+    at: float
+
+
+class Measured(NamedTuple):
+    """What a queue has seen by now; None for what was not counted, as in a plain pipe.
+
+    *publishers_blocked_s* and *consumers_starved_s* are added over all of them; *full_s* and
+    *empty_s* are the time during which at least one waited.
+    """
+
+    queue: str
+    at: float
+    direct: bool
+    items_in: int | None
+    items_out: int | None
+    depth: int | None
+    depth_max: int | None
+    publishers_blocked_s: float | None
+    consumers_starved_s: float | None
+    full_s: float | None
+    empty_s: float | None
+    open_s: float
+    dead_letters: int
+    over: bool
+
+
+class Left(NamedTuple):
+    """A program closed the pipe with its items while it goes on; not recorded."""
+
+    task: str
+    attempt: int
+    at: float
+
+
+class Spoiled(NamedTuple):
+    """What a task published cannot be an item, so that it has to end; not recorded."""
+
+    task: str
+    attempt: int
+    error: Failure
     at: float
 
 
@@ -142,9 +205,20 @@ class Asked(NamedTuple):
 
 
 Recorded: TypeAlias = (
-    Started | Ended | Returned | Retrying | Skipped | Cancelled | Expanded | StopAsked | Finished
+    Started
+    | Ended
+    | Returned
+    | Retrying
+    | Skipped
+    | Cancelled
+    | Expanded
+    | Arrived
+    | Drained
+    | Measured
+    | StopAsked
+    | Finished
 )
-Event: TypeAlias = Recorded | Decided | Fired | Noted | Asked
+Event: TypeAlias = Recorded | Left | Spoiled | Decided | Fired | Noted | Asked
 
 RECORDED: dict[str, type[Any]] = {
     "started": Started,
@@ -154,6 +228,9 @@ RECORDED: dict[str, type[Any]] = {
     "skipped": Skipped,
     "cancelled": Cancelled,
     "expanded": Expanded,
+    "arrived": Arrived,
+    "drained": Drained,
+    "measured": Measured,
     "stop_asked": StopAsked,
     "finished": Finished,
 }
@@ -164,7 +241,7 @@ class Attempt(NamedTuple):
     """All that a runner needs to start one attempt: JSON-able, so that it may cross a machine.
 
     Paths are absolute. *argv* and *env* are for programs; *env* of a function in a process of its
-    own too. *output_from* says where a program's output is.
+    own too. *output_from* says where a program's output is. *consume* and *publish* name queues.
     """
 
     task: str
@@ -181,3 +258,5 @@ class Attempt(NamedTuple):
     output_path: str
     output_from: Literal["file", "stdout", "json"]
     ok_exit_codes: tuple[int, ...]
+    consume: str | None = None
+    publish: str | None = None

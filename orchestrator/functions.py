@@ -2,10 +2,10 @@
 
 import sys
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator import jsonio
 from orchestrator.events import Failure, Outcome
@@ -15,6 +15,22 @@ _OURS = __name__
 _found: dict[str, Callable[..., Any]] = {}
 
 Result = tuple[Outcome, str | None, Failure | None]
+
+
+class Closed(Exception):
+    """Nobody reads what the task publishes any more."""
+
+
+class Ends(Protocol):
+    """The ends of queues that a function has; without one, None."""
+
+    items: Iterator[Any] | None
+    """What it iterates over: the first argument of the function."""
+    publish: Callable[[Any], None] | None
+    """Takes each item that it yields. Raises ``Closed``, ``OutputError`` for what is no item."""
+
+    def is_closed(self) -> bool:
+        """Tell whether nobody reads what it publishes any more."""
 
 
 @contextmanager
@@ -68,8 +84,12 @@ def resolve(reference: str) -> Callable[..., Any]:
     return function
 
 
-def call(reference: str, args: list[Any], kwargs: dict[str, Any]) -> Result:
+def call(
+    reference: str, args: list[Any], kwargs: dict[str, Any], ends: Ends | None = None
+) -> Result:
     """Call the function and return how it went: outcome, output as JSON text, failure.
+
+    What it publishes goes to *ends*; its output is then what its generator returns.
 
     Catches everything, ``SystemExit`` and ``KeyboardInterrupt`` too: in a bare thread they would
     vanish.
@@ -79,14 +99,73 @@ def call(reference: str, args: list[Any], kwargs: dict[str, Any]) -> Result:
     except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
         return "launch_failed", None, failure_of(error)
     try:
-        result = function(*args, **kwargs)
+        if ends is None:
+            result = function(*args, **kwargs)
+        else:
+            result = _joined(function, args, kwargs, ends)
         if result is None:
             return "ok", "null", None
         return "ok", jsonio.dumps(_completed(result)), None
     except jsonio.OutputError as error:
         return "failed", None, Failure("OutputError", str(error))
+    except GeneratorExit as error:
+        if ends is not None and ends.is_closed():
+            return "ok", "null", None
+        return "failed", None, failure_of(error)
     except BaseException as error:  # noqa: BLE001
         return "failed", None, failure_of(error)
+
+
+def _joined(
+    function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], ends: Ends
+) -> Any:
+    """Call a function that queues join with others, and publish what it yields."""
+    if ends.items is not None:
+        args = [ends.items, *args]
+    result = function(*args, **kwargs)
+    publish = ends.publish
+    if publish is None:
+        return result
+    if isinstance(result, types.CoroutineType):
+        result = _completed(result)
+    if isinstance(result, types.AsyncGeneratorType):
+        import asyncio  # noqa: PLC0415 - only for who needs it
+
+        return asyncio.run(_publish_async(result, publish))
+    if isinstance(result, str | bytes | Mapping) or not isinstance(result, Iterable):
+        kind = type(result).__name__
+        raise jsonio.OutputError(f"the task publishes, and its function returned `{kind}`")
+    return _publish(iter(result), publish)
+
+
+def _publish(items: Iterator[Any], publish: Callable[[Any], None]) -> Any:
+    """Publish *items* and return what their generator returns."""
+    try:
+        while True:
+            publish(next(items))
+    except StopIteration as end:
+        return end.value
+    except Closed:
+        if isinstance(items, types.GeneratorType):
+            items.close()
+        return None
+    except BaseException:
+        if isinstance(items, types.GeneratorType):
+            with suppress(BaseException):  # what went wrong first is told
+                items.close()
+        raise
+
+
+async def _publish_async(
+    items: types.AsyncGeneratorType[Any, Any], publish: Callable[[Any], None]
+) -> None:
+    try:
+        async for item in items:
+            publish(item)
+    except Closed:
+        pass
+    finally:
+        await items.aclose()
 
 
 def _completed(result: Any) -> Any:

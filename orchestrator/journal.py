@@ -142,7 +142,7 @@ def _uri(path: Path) -> str:
 
 
 # An attempt that succeeded without an output, on a thread: the common one has nothing to say.
-_PLAIN_END = (None, None, "null", None, False, False)
+_PLAIN_END = (None, None, "null", None, False, False, False, False, None)
 _PLAIN_LENGTH = 5
 
 

@@ -11,8 +11,8 @@ class OutputError(Exception):
     """A result that is not JSON, or too large."""
 
 
-def dumps(value: Any) -> str:
-    """Return *value* as compact JSON.
+def dumps(value: Any, what: str = "output") -> str:
+    """Return *value* as compact JSON; messages call it *what*.
 
     Raises ``OutputError``: keys that are not text, numbers that are not finite, objects of other
     types, more than 1 MiB.
@@ -24,11 +24,11 @@ def dumps(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size_bytes = len(text) if text.isascii() else len(text.encode())
     except RecursionError:
-        raise OutputError("output is not JSON: it is nested too deep, or holds itself") from None
+        raise OutputError(f"{what} is not JSON: it is nested too deep, or holds itself") from None
     except UnicodeEncodeError:
-        raise OutputError("output is not JSON: it holds half a character (a surrogate)") from None
+        raise OutputError(f"{what} is not JSON: it holds half a character (a surrogate)") from None
     except TypeError as error:
-        raise OutputError(f"output is not JSON: {_reason(error)}") from None
+        raise OutputError(f"{what} is not JSON: {_reason(error)}") from None
     except ValueError as error:
         said = str(error)
         reason = "NaN or infinity has no JSON"
@@ -36,9 +36,9 @@ def dumps(value: Any) -> str:
             reason = "it holds itself"
         elif "digits" in said:
             reason = "a number has too many digits"
-        raise OutputError(f"output is not JSON: {reason}") from None
+        raise OutputError(f"{what} is not JSON: {reason}") from None
     if size_bytes > MAX_BYTES:
-        raise OutputError(f"output is {size_bytes} bytes of JSON, expected at most {MAX_BYTES}")
+        raise OutputError(f"{what} is {size_bytes} bytes of JSON, expected at most {MAX_BYTES}")
     return text
 
 

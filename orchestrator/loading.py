@@ -18,12 +18,12 @@ from orchestrator.checks import Checker
 from orchestrator.errors import Problem, SpecError, TemplateError, UsageError
 from orchestrator.plan import build as building
 from orchestrator.plan import params as parameters
-from orchestrator.plan import templates
+from orchestrator.plan import pipelines, templates
 from orchestrator.plan.fill import fill
-from orchestrator.plan.model import Plan
-from orchestrator.spec.models import NAME, Job, Limits
+from orchestrator.plan.model import Plan, Pool
+from orchestrator.spec.models import NAME, Job, Limits, Queue
 from orchestrator.spec.source import Source, read_bytes
-from orchestrator.spec.validate import validated
+from orchestrator.spec.validate import in_doubt, validated
 from orchestrator.spec.words import listing, quote
 
 STDIN = "-"
@@ -105,7 +105,8 @@ def _load(file: str, choices: Choices, data: bytes | None, *, lenient: bool) -> 
     folder = Path(file).absolute().parent if file != STDIN else Path.cwd()
     root = os.path.normpath(folder / os.path.expanduser(job.root or "."))
     name = stem if NAME.match(stem) else re.sub(r"\W", "_", f"_{stem}")[:64]
-    plan, more = building.build(job, root, name, broken)
+    doubtful = in_doubt(source, broken, problems) if problems else ()
+    plan, more = building.build(job, root, name, broken, doubtful)
     plan.file = str(Path(file).absolute()) if file != STDIN else None
     loaded = Loaded(source, plan.file, job, plan, problems=[*problems, *more])
     usage = _complete(loaded, choices, lenient=lenient)
@@ -165,8 +166,10 @@ def _complete(loaded: Loaded, choices: Choices, *, lenient: bool) -> UsageError 
     environment.update(_job_env(job, names, unknown, problems))
     loaded.environment = environment
     loaded.names = {**names, "env": {k: v for k, v in environment.items() if v is not None}}
-    _limits(loaded, unknown)
+    written = _limits(loaded, unknown)
+    _queues(loaded, unknown)
     problems += fill(plan, job, loaded.names, unknown)
+    problems += pipelines.complete(plan, job, written)
     return usage
 
 
@@ -253,14 +256,18 @@ def _early_text(value: str, names: Mapping[str, Any], unknown: frozenset[str]) -
     return templates.as_text(template.render(names))
 
 
-def _limits(loaded: Loaded, unknown: frozenset[str]) -> None:
-    """Resolve what holds for the whole run."""
+def _limits(loaded: Loaded, unknown: frozenset[str]) -> set[Pool]:
+    """Resolve what holds for the whole run; return which limits the file sets."""
     job, plan = loaded.job, loaded.plan
-    count = cpus()
-    plan.threads = _early(loaded, unknown, "limits", "threads") or max(
-        _LEAST_THREADS, _MANY_THREADS * count
-    )
-    plan.processes = _early(loaded, unknown, "limits", "processes") or count
+    plan.processes = cpus()
+    plan.threads = max(_LEAST_THREADS, _MANY_THREADS * plan.processes)
+    written: set[Pool] = set()
+    pools: tuple[Pool, ...] = ("threads", "processes")
+    for pool in pools:
+        limit = _early(loaded, unknown, "limits", pool)
+        if limit is not None:
+            setattr(plan, pool, limit)
+            written.add(pool)
     plan.timeout_s = _early(loaded, unknown, "timeout")
     plan.grace_s = _early(loaded, unknown, "grace") or 0.0
     for task in plan.tasks.values():
@@ -271,13 +278,25 @@ def _limits(loaded: Loaded, unknown: frozenset[str]) -> None:
         for task in plan.tasks.values():
             if isinstance(task.python, templates.Template) and task.python.text == job.python:
                 task.python = filled
+    return written
+
+
+def _queues(loaded: Loaded, unknown: frozenset[str]) -> None:
+    """Resolve what queues hold."""
+    for name, queue in loaded.plan.queues.items():
+        for key in ("maxsize", "max_bytes", "dead_letter"):
+            value = _early(loaded, unknown, "queues", name, key)
+            if value is not None:
+                setattr(queue, key, value)
+        if queue.dead_letter is not None:
+            queue.dead_letter = _absolute(loaded.plan.root, queue.dead_letter)
 
 
 def _early(loaded: Loaded, unknown: frozenset[str], *where: str) -> Any:
     """Return a value of the job's own, its template filled in and checked by its model."""
     value: Any = loaded.job
     for part in where:
-        value = getattr(value, part)
+        value = value[part] if isinstance(value, dict) else getattr(value, part)
     if not (isinstance(value, str) and "{{" in value):
         return value
     try:
@@ -287,9 +306,9 @@ def _early(loaded: Loaded, unknown: frozenset[str], *where: str) -> Any:
         if any(n[0] == "params" and len(n) > 1 and n[1] in unknown for n in template.names):
             return None
         filled = template.render(loaded.names)
-        model: Any = Limits if where[0] == "limits" else Job
+        model: Any = {"limits": Limits, "queues": Queue}.get(where[0], Job)
         key = where[-1]
-        extra: dict[str, Any] = {} if model is Limits else {"tasks": {"_": {}}}
+        extra: dict[str, Any] = {"tasks": {"_": {}}} if model is Job else {}
         return getattr(model.model_validate({key: filled, **extra}), key)
     except TemplateError as error:
         loaded.problems.append(Problem(where, str(error)))

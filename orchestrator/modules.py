@@ -136,7 +136,21 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _statements(inner + [s for h in node.handlers for s in h.body])
 
 
-def check_function(reference: str, root: str, args: Any, kwargs: Any) -> str | None:
+@dataclass(frozen=True)
+class Joined:
+    """What queues make of a call: consumers get an iterator as first argument, publishers yield."""
+
+    consumes: bool = False
+    publishes: bool = False
+
+
+ALONE = Joined()
+FIRST = "the iterator over its queue is the first"
+
+
+def check_function(
+    reference: str, root: str, args: Any, kwargs: Any, joined: Joined = ALONE
+) -> str | None:
     """Return what is wrong with calling *reference* so, as far as its text tells; else None.
 
     *args* and *kwargs* are lists and mappings, or anything else where they are not known yet.
@@ -161,10 +175,28 @@ def check_function(reference: str, root: str, args: Any, kwargs: Any) -> str | N
     if isinstance(node, ast.Constant | ast.List | ast.Dict | ast.Set | ast.Tuple | ast.JoinedStr):
         return f"{quote(path)} of module `{module}` is not a function"
     if isinstance(node, _Function) and not node.decorator_list:
-        if _is_generator(node):
-            return f"{quote(path)} is a generator, and the task does not publish"
-        return misfit(node, args, kwargs)
+        said = _wrong_end(node, joined)
+        return misfit(node, args, kwargs, joined) if said is None else said
     return None
+
+
+def _wrong_end(function: _Function, joined: Joined) -> str | None:
+    """Return why what *function* gives does not go with the task; None where it does."""
+    gives = {type(node) for node in _own_nodes(function) if not _gives_nothing(node)}
+    if not gives.isdisjoint((ast.Yield, ast.YieldFrom)):
+        if joined.publishes:
+            return None
+        return f"{quote(function.name)} is a generator, and the task does not publish"
+    if joined.publishes and ast.Return not in gives:
+        return f"{quote(function.name)} yields nothing, and the task publishes"
+    return None
+
+
+def _gives_nothing(node: ast.AST) -> bool:
+    """Tell whether *node* is a bare ``return``, or one of None."""
+    if not isinstance(node, ast.Return):
+        return False
+    return node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None)
 
 
 def _check_method(node: ast.AST, names: list[str]) -> str | None:
@@ -177,18 +209,17 @@ def _check_method(node: ast.AST, names: list[str]) -> str | None:
     return f"class `{names[0]}` has no {quote(names[1])}{did_you_mean(names[1], inside)}"
 
 
-def _is_generator(function: _Function) -> bool:
+def _own_nodes(function: _Function) -> Iterator[ast.AST]:
+    """Yield the nodes of the body of *function*, without those of functions inside it."""
     stack: list[ast.AST] = list(function.body)
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.Yield | ast.YieldFrom):
-            return True
+        yield node
         if not isinstance(node, _Function | ast.Lambda | ast.ClassDef):
             stack.extend(ast.iter_child_nodes(node))
-    return False
 
 
-def misfit(function: _Function, args: Any, kwargs: Any) -> str | None:
+def misfit(function: _Function, args: Any, kwargs: Any, joined: Joined = ALONE) -> str | None:
     """Return why arguments do not fit the signature of *function*; None where they do."""
     if not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
         return None
@@ -196,15 +227,19 @@ def misfit(function: _Function, args: Any, kwargs: Any) -> str | None:
     positional = [arg.arg for arg in spec.posonlyargs + spec.args]
     by_name = {arg.arg for arg in spec.args + spec.kwonlyargs}
     call = f"`{function.name}({', '.join(_parameters(spec))})`"
-    if len(args) > len(positional) and spec.vararg is None:
-        plural = "s" if len(args) != 1 else ""
-        return f"{len(args)} argument{plural}, and {call} takes {len(positional)}"
+    given = len(args) + joined.consumes
+    if given > len(positional) and spec.vararg is None:
+        plural = "s" if given != 1 else ""
+        note = f" ({FIRST})" if joined.consumes else ""
+        return f"{given} argument{plural}{note}, and {call} takes {len(positional)}"
     for name in kwargs:
-        if name in positional[: len(args)] and name in by_name:
+        if name in positional[:given] and name in by_name:
+            if joined.consumes and name == positional[0]:
+                return f"argument {quote(name)} stands in `kwargs`, and {FIRST}"
             return f"argument {quote(name)} is given twice, in `args` and in `kwargs`"
         if name not in by_name and spec.kwarg is None:
             return f"{call} has no argument {quote(name)}{did_you_mean(name, by_name)}"
-    required = positional[len(args) : len(positional) - len(spec.defaults)]
+    required = positional[given : len(positional) - len(spec.defaults)]
     required += [
         arg.arg
         for arg, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True)

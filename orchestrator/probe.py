@@ -1,7 +1,8 @@
 """Importing the functions of a job in a process of its own, for ``orch check``.
 
-Run as a file. Reads ``[root, [[function, number of args, names of kwargs], …]]`` from stdin and
-prints, as its last line, what is wrong with each, or null.
+Run as a file. Reads ``[root, [[function, number of args, names of kwargs, whether it consumes,
+whether it publishes], …]]`` from stdin and prints, as its last line, what is wrong with each, or
+null.
 """
 
 import inspect
@@ -31,7 +32,13 @@ def main() -> None:
 
 
 def _look(
-    functions: Any, words: Any, reference: str, args: int | None, kwargs: list[str] | None
+    functions: Any,
+    words: Any,
+    reference: str,
+    args: int | None,
+    kwargs: list[str] | None,
+    consumes: bool,
+    publishes: bool,
 ) -> str | None:
     """Return what is wrong with calling *reference* so."""
     module, _, path = reference.partition(":")
@@ -46,14 +53,16 @@ def _look(
         function = getattr(function, name)
     if not callable(function):
         return f"{words.quote(path)} of module `{module}` is not a function"
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    if yields and not publishes:
         return f"`{reference}` is a generator, and the task does not publish"
     if args is None or kwargs is None:
         return None
     try:
-        inspect.signature(function).bind(*[None] * args, **dict.fromkeys(kwargs))
+        inspect.signature(function).bind(*[None] * (args + consumes), **dict.fromkeys(kwargs))
     except TypeError as error:
-        return f"the arguments do not fit `{reference}`: {error}"
+        first = ", of which the first is the iterator over its queue," if consumes else ""
+        return f"the arguments{first} do not fit `{reference}`: {error}"
     except ValueError:
         return None  # no signature is known: a builtin
     return None

@@ -20,6 +20,8 @@ from orchestrator.loading import Loaded, collector_off
 from orchestrator.places import RunFolder, create_run, state_directory
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.plan.prepare import Preparer
+from orchestrator.poller import Poller
+from orchestrator.queues.registry import Queues
 from orchestrator.runners import Runner
 from orchestrator.runners.children import Watcher
 from orchestrator.runners.processes import ProcessRunner
@@ -46,6 +48,7 @@ class Run:
         self.id = self.folder.id
         self.path = self.folder.path
         self.inbox: Inbox = Inbox()
+        self.queues: Queues | None = None
         self.ladder = signals.Ladder(self.inbox, clock.now)
         with collector_off():
             self.scheduler = Scheduler(self.plan, self.id, fail_fast=fail_fast)
@@ -66,10 +69,16 @@ class Run:
             stack.enter_context(streams.installed())
             stack.enter_context(functions.importing_from(self.plan.root))
             _import_own(self.plan.root)
-            watcher = Watcher(self._heard)
+            poller = Poller()
+            watcher = Watcher(poller, self._heard)
             stack.callback(watcher.close)
+            stack.callback(poller.close)
+            queues = self.queues = Queues(
+                self.plan, str(self.path), poller, self.inbox.put, self.clock.now
+            )
+            stack.callback(queues.close_all)
             socket = self._socket(watcher)
-            runners = self._runners(watcher)
+            runners = self._runners(watcher, queues)
             for runner in runners.values():
                 stack.callback(runner.close, self.plan.grace_s)
             engine = Engine(
@@ -78,6 +87,7 @@ class Run:
                 journal=journal,
                 runners=runners,
                 preparer=self._preparer(socket),
+                queues=queues,
                 clock=self.clock,
                 inbox=self.inbox,
                 observers=observe(self),
@@ -103,6 +113,14 @@ class Run:
             "file": self.loaded.file,
             "root": self.plan.root,
             "params": self.plan.params,
+            "queues": {
+                queue.name: {
+                    "direct": queue.direct,
+                    "publishers": queue.publishers,
+                    "consumers": queue.consumers,
+                }
+                for queue in self.plan.queues.values()
+            },
             "started_at": wall_text(self.clock.started_at),
             "pid": os.getpid(),
             "orch": __version__,
@@ -149,12 +167,12 @@ class Run:
             pass
         return path
 
-    def _runners(self, watcher: Watcher) -> dict[str, Runner]:
+    def _runners(self, watcher: Watcher, queues: Queues) -> dict[str, Runner]:
         post, now = self.inbox.put, self.clock.now
         make: dict[str, Callable[[], Runner]] = {
-            "thread": lambda: ThreadRunner(self.id, post, now),
-            "process": lambda: ProcessRunner(self.plan.root, post, now, watcher),
-            "subprocess": lambda: ProgramRunner(post, now, watcher),
+            "thread": lambda: ThreadRunner(self.id, post, now, queues),
+            "process": lambda: ProcessRunner(self.plan.root, post, now, watcher, queues),
+            "subprocess": lambda: ProgramRunner(post, now, watcher, queues),
         }
         modes = sorted({task.mode for task in self.plan.tasks.values()})
         return {mode: make[mode]() for mode in modes}
@@ -192,7 +210,7 @@ def _instances(task: PlanTask) -> int | None:
     """Return how many instances there are: None for a task without, -1 where it is not known."""
     if not task.many:
         return None
-    return -1 if task.items is None else len(task.items)
+    return -1 if task.count is None else task.count
 
 
 @contextmanager

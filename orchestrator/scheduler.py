@@ -9,109 +9,54 @@ simulation.
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 from zlib import crc32
 
 from orchestrator.events import (
+    Arrived,
     Cancelled,
     Decided,
+    Drained,
     Ended,
     Event,
     Expanded,
     Failure,
     Finished,
     Fired,
+    Left,
+    Measured,
     Outcome,
     Retrying,
     Returned,
     Skipped,
+    Spoiled,
     Started,
     State,
     StopAsked,
     StopReason,
 )
-from orchestrator.plan.model import POOL_OF, Plan, PlanTask
+from orchestrator.nodes import (
+    BACKOFF,
+    CANCELLED,
+    FAILED,
+    FINAL,
+    READY,
+    RUNNING,
+    SKIPPED,
+    SUCCEEDED,
+    WAITING,
+    Action,
+    Arm,
+    Node,
+    Resolve,
+    Stop,
+    worst,
+)
+from orchestrator.pipelines import LEAVING_S, Pipelines, Rank, tolerated
+from orchestrator.plan.model import Plan, Pool
 from orchestrator.spec.durations import show
 
-WAITING: State = "waiting"
-READY: State = "ready"
-RUNNING: State = "running"
-BACKOFF: State = "backoff"
-SUCCEEDED: State = "succeeded"
-FAILED: State = "failed"
-SKIPPED: State = "skipped"
-CANCELLED: State = "cancelled"
-FINAL = frozenset({SUCCEEDED, FAILED, SKIPPED, CANCELLED})
-
 TIMEOUT_EXIT_CODE = 124
-
-
-class Stop(NamedTuple):
-    """Ask an attempt to end, or end it (*force*)."""
-
-    task: str
-    attempt: int
-    force: bool
-
-
-class Arm(NamedTuple):
-    """Post ``Fired(timer)`` after *delay_s*."""
-
-    timer: tuple[Any, ...]
-    delay_s: float
-
-
-class Resolve(NamedTuple):
-    """Look at the condition (post ``Decided``) or the items (post ``Expanded``) of *task*."""
-
-    task: str
-
-
-# What is decided and is a fact at once is the recorded event itself, already folded. ``Started``
-# asks for the launch, once it is recorded.
-Action: TypeAlias = (
-    Started
-    | Ended
-    | Expanded
-    | Stop
-    | Arm
-    | Resolve
-    | Skipped
-    | Cancelled
-    | Retrying
-    | StopAsked
-    | Finished
-)
-
-
-class Node:
-    """A task, or an instance of one: what the scheduler knows of it.
-
-    *waits* counts needs that have not ended; *failed_needs* and *idle_needs* those that failed and
-    those that were skipped without a failure. A task with instances is a node of its own
-    (*children*; *left* counts those that have not ended), and so is each instance (*group* is the
-    task's). *held*: a thread that was given up still runs, so there is no next try yet.
-    """
-
-    __slots__ = (
-        "attempt", "begun", "children", "dependents", "failed_needs", "group", "held", "idle_needs",
-        "left", "name", "order", "pool", "resolving", "spec", "started_at", "state", "stopping",
-        "waits",
-    )  # fmt: skip
-
-    def __init__(self, name: str, order: int, spec: PlanTask, group: "Node | None" = None) -> None:
-        self.name, self.order, self.spec, self.group = name, order, spec, group
-        self.pool = POOL_OF[spec.mode]
-        self.state: State = WAITING
-        self.attempt = 0
-        self.waits = self.failed_needs = self.idle_needs = self.left = 0
-        self.dependents: list[Node] = []
-        self.stopping: Outcome | None = None
-        self.resolving = False
-        self.started_at = 0.0  # of its newest attempt
-        self.begun = False  # any attempt of it, or of an instance of it, was started
-        self.held = False
-        self.children: list[Node] | None = None
 
 
 class Scheduler:
@@ -124,7 +69,7 @@ class Scheduler:
         self.counts: dict[State, int] = dict.fromkeys(
             (WAITING, READY, RUNNING, BACKOFF, SUCCEEDED, FAILED, SKIPPED, CANCELLED), 0
         )
-        self.free = {"threads": plan.threads, "processes": plan.processes}
+        self.free: dict[Pool, int] = {"threads": plan.threads, "processes": plan.processes}
         self.stopping: StopReason | None = None
         self.forced = False
         self.done = False
@@ -138,10 +83,12 @@ class Scheduler:
         self._resolving = 0
         self._stop_signal: int | None = None
         self._given_up = 0
-        self._ready: dict[str, list[tuple[int, int, int, Node]]] = {"threads": [], "processes": []}
+        self._ready: dict[Pool, list[tuple[int, int, int, Node]]] = {"threads": [], "processes": []}
         self._open: list[Node] = []
         self._unasked: list[Node] = []
         self._actions: list[Action] = []
+        self._build()
+        self.pipelines = Pipelines(self)
         self._folds: dict[type[Any], Callable[[Any], Event | None]] = {
             Started: self._started,
             Ended: self._ended,
@@ -150,12 +97,16 @@ class Scheduler:
             Skipped: self._skipped,
             Cancelled: self._cancelled,
             Expanded: self._expanded,
+            Arrived: self.pipelines.arrived,
+            Drained: self.pipelines.drained,
+            Measured: lambda event: event,
+            Left: self._left,
+            Spoiled: self._spoiled,
             Decided: self._decided,
             StopAsked: self._stop_asked,
             Finished: self._finished,
             Fired: self._fired,
         }
-        self._build()
 
     def _build(self) -> None:
         for name, spec in self.plan.tasks.items():
@@ -208,7 +159,10 @@ class Scheduler:
         node.stopping = None
         if node.resolving:
             self._resolved(node)
-        self.free[node.pool] -= 1
+        if node.member is None:
+            self.free[node.pool] -= 1
+        else:
+            self.pipelines.take(node)
         self._move(node, RUNNING)
         self.running[node.name] = node
 
@@ -220,13 +174,11 @@ class Scheduler:
             return None
         del self.running[node.name]
         self._moves += 1
-        if node.stopping is not None and not self._folding:
-            event = self._stopped(node, event)
+        if not self._folding:
+            event = self._as_it_counts(node, event)
         if event.left_running:
             node.held = True
             self._given_up += 1
-        if not event.left_running or self._given_up <= self.plan.threads:
-            self.free[node.pool] += 1
         if event.outcome == "ok":
             self._end(node, SUCCEEDED)
         elif event.outcome == "stopped":
@@ -237,15 +189,41 @@ class Scheduler:
                 self._retry(node)
         else:
             self._end(node, FAILED)
+        self._give_back(node, event)
         return event
+
+    def _give_back(self, node: Node, event: Ended) -> None:
+        """Let another have the slot: also that of a thread that was given up, for some of them."""
+        if node.member is None:
+            self.free[node.pool] += 1
+        else:
+            self.pipelines.give_back(node)
+        if event.left_running and self._given_up > self.plan.threads:
+            self.free[node.pool] -= 1
+
+    def _as_it_counts(self, node: Node, event: Ended) -> Ended:
+        if node.stopping is not None:
+            return self._stopped(node, event)
+        return event if node.member is None else self.pipelines.outcome(node, event)
 
     def _stopped(self, node: Node, event: Ended) -> Ended:
         """Return *event* as the end of an attempt that was told to: no result, whatever it says."""
         assert node.stopping is not None
         trace = event.error.traceback if event.error is not None else None
+        member = node.member
         if node.stopping == "timed_out":
             message = f"timed out after {show(node.spec.timeout_s or 0.0)}"
             error = Failure("Timeout", message, trace)
+        elif member is not None and node.name in member.spoiled:
+            error = member.spoiled[node.name]
+        elif node.stopping == "ok" and not event.left_running:  # nobody read what it published
+            return event._replace(outcome="ok", output="null", error=None)
+        elif node.stopping == "ok":
+            message = "nobody reads what it publishes, and it did not stop"
+            return event._replace(outcome="failed", error=Failure("Timeout", message, trace))
+        elif member is not None and member.gang.failed is not None:
+            message = f"stopped with its pipeline: task `{member.gang.failed}` failed"
+            error = Failure("Stopped", message, trace)
         else:
             error = Failure("Stopped", "stopped with the run", trace)
         return event._replace(outcome=node.stopping, output=None, error=error)
@@ -266,12 +244,19 @@ class Scheduler:
         node.resolving = False
 
     def _tries_again(self, node: Node, event: Ended) -> bool:
-        return not event.final and self.stopping is None and node.attempt < node.spec.retry.attempts
+        if node.member is None:
+            tries = node.attempt
+        else:
+            tries = self.pipelines.count_tries(node, event)
+            if not self.pipelines.may_retry(node):
+                return False
+        return not event.final and self.stopping is None and tries < node.spec.retry.attempts
 
     def _retry(self, node: Node) -> None:
         # by chance, and yet the same whenever this run is folded again
         chance = crc32(f"{self.run_id}/{node.name}/{node.attempt}".encode()) / 2**32
-        delay_s = node.spec.retry.delay_after(node.attempt, chance)
+        tries = node.attempt if node.member is None else node.member.tries.get(node.name, 1)
+        delay_s = node.spec.retry.delay_after(max(1, tries), chance)
         self._actions.append(Retrying(node.name, node.attempt, delay_s, self.now))
         self._actions.append(Arm(("retry", node.name, node.attempt), delay_s))
 
@@ -313,7 +298,9 @@ class Scheduler:
         if node is None or node.children is not None or node.state is not WAITING:
             return None
         self._resolved(node)
-        self._expand(node, event.instances)
+        self.expand(node, event.instances, record=False)
+        if node.member is not None:
+            self.pipelines.answered(node.member)
         return event
 
     def _decided(self, event: Decided) -> Event | None:
@@ -321,16 +308,30 @@ class Scheduler:
         if node is None or not node.resolving or node.state is not WAITING:
             return None
         self._resolved(node)
-        if event.run:
-            self._make_ready(node)
+        if not event.run:
+            self.skip(node, "`when` is false", failure=False)
+        elif node.member is not None and node.member.asked:
+            self.pipelines.answered(node.member)
         else:
-            self._settle_skipped(node, "`when` is false", failure=False)
+            self.make_ready(node)
         return event
+
+    def _left(self, event: Left) -> None:
+        if self._node(event.task, event.attempt) is not None:
+            self._actions.append(Arm(("left", event.task, event.attempt), LEAVING_S))
+
+    def _spoiled(self, event: Spoiled) -> None:
+        node = self._node(event.task, event.attempt)
+        if node is not None and node.member is not None and node.stopping is None:
+            node.member.spoiled[node.name] = event.error
+            self.stop(node, "failed")
 
     def _fired(self, event: Fired) -> Event | None:
         match event.timer:
             case (kind, task, attempt):
                 self._fired_for(kind, task, attempt)
+            case ("closed", queue):
+                self.pipelines.still_closed(queue)
             case ("stall", moves):
                 if moves == self._moves and self._is_stalled():
                     self._moves += 1
@@ -343,16 +344,20 @@ class Scheduler:
 
     def _fired_for(self, kind: str, task: str, attempt: int) -> None:
         """Fold a timer of one attempt, unless that has ended in the meantime."""
-        node = self.nodes[task]
+        node = self.nodes.get(task)
+        if node is None:
+            return  # an instance of an item, which has ended
         if kind == "retry":
             if node.state is BACKOFF and node.attempt == attempt:
-                self._make_ready(node)
+                self.make_ready(node)
         elif self._node(task, attempt) is None:
             return
+        elif kind == "left":
+            self.pipelines.has_left(node)
         elif kind == "grace":
             self._actions.append(Stop(task, attempt, True))
         elif node.stopping is None:
-            self._stop(node, "timed_out")
+            self.stop(node, "timed_out")
 
     def _finished(self, event: Finished) -> Event | None:
         self.done = True
@@ -360,7 +365,8 @@ class Scheduler:
 
     # Stopping
 
-    def _stop(self, node: Node, outcome: Outcome) -> None:
+    def stop(self, node: Node, outcome: Outcome) -> None:
+        """Ask the attempt of *node* to end, as *outcome*; after its grace end it."""
         node.stopping = outcome
         self._actions.append(Stop(node.name, node.attempt, False))
         self._actions.append(Arm(("grace", node.name, node.attempt), node.spec.grace_s))
@@ -381,8 +387,9 @@ class Scheduler:
         else:
             for node in self.running.values():
                 if node.stopping is None:
-                    self._stop(node, "stopped")
+                    self.stop(node, "stopped")
         if first or event.force:
+            self.pipelines.stop()
             self._cancel_what_waits()
         return event
 
@@ -392,9 +399,9 @@ class Scheduler:
             if node.state in FINAL or node.state is RUNNING or node.left:
                 continue
             if node.spec.skip is not None:
-                self._settle_skipped(node, node.spec.skip, failure=False)
+                self.skip(node, node.spec.skip, failure=False)
             elif self.forced or not self._is_cleanup(node):
-                self._cancel(node)
+                self.cancel(node)
 
     def _is_cleanup(self, node: Node) -> bool:
         """Tell whether *node* may still make its first attempt after a stop."""
@@ -402,7 +409,8 @@ class Scheduler:
         first = spec.run_when == "always" and node.attempt == 0
         return first and any(self.nodes[need].begun for need in spec.needs)
 
-    def _cancel(self, node: Node) -> None:
+    def cancel(self, node: Node) -> None:
+        """End *node*, which does not run, as cancelled."""
         self._actions.append(Cancelled(node.name, self.now))
         self._end(node, CANCELLED)
 
@@ -413,10 +421,13 @@ class Scheduler:
         self.counts[state] += 1
         node.state = state
 
-    def _make_ready(self, node: Node) -> None:
+    def make_ready(self, node: Node) -> None:
+        """Let *node* start as soon as there is a slot."""
         self._move(node, READY)
+        if node.member is not None:
+            return self.pipelines.ready(node)
         entry = (-node.spec.priority, node.spec.order, node.order, node)
-        heappush(self._ready[node.pool], entry)
+        return heappush(self._ready[node.pool], entry)
 
     def _skip(self, node: Node, *, failure: bool) -> None:
         if failure:
@@ -425,21 +436,41 @@ class Scheduler:
 
     def _end(self, node: Node, state: State, *, failure: bool = False) -> None:
         """Give *node* its last state and tell those that wait for it."""
-        if state is FAILED and not node.spec.allow_failure:
+        member = node.member
+        tolerant = node.spec.allow_failure or (member is not None and tolerated(member))
+        if state is FAILED and not tolerant:
             self.failures += 1
             self._fail_fast_due = self.fail_fast and self.stopping is None
         if node.resolving:
             self._resolved(node)
         self._move(node, state)
+        if node.member is not None:
+            self.pipelines.instance_ended(node, state)
         group = node.group
-        if group is not None:
+        if group is None:
+            self._ended_as_a_whole(node, state, failure=failure)
+        else:
             group.left -= 1
-            if group.left:
-                return
-            node, state = group, worst({child.state for child in group.children or ()})
-            node.state = state
+            if not group.left:
+                self.end_group(group)
+
+    def end_group(self, node: Node) -> None:
+        """End a task whose instances have all ended."""
+        member = node.member
+        if member is not None and member.streaming:
+            state = worst(member.seen)
+            if not member.arrived:
+                self._move(node, state)
+        else:
+            state = worst({child.state for child in node.children or ()})
+        node.state = state
+        self._ended_as_a_whole(node, state, failure=False)
+
+    def _ended_as_a_whole(self, node: Node, state: State, *, failure: bool) -> None:
+        """Tell those that wait for *node*."""
         self.unfinished -= 1
-        failed = failure or (state in (FAILED, CANCELLED) and not node.spec.allow_failure)
+        tolerant = node.spec.allow_failure or (node.member is not None and tolerated(node.member))
+        failed = failure or (state in (FAILED, CANCELLED) and not tolerant)
         idle = state is SKIPPED and not failed and node.spec.skip is None
         for dependent in node.dependents:
             dependent.waits -= 1
@@ -447,8 +478,13 @@ class Scheduler:
             dependent.idle_needs += idle
             if dependent.waits == 0 and dependent.state is WAITING:
                 self._open.append(dependent)
+        if node.member is not None:
+            self.pipelines.ended(node.member, state, failure=failure)
 
-    def _expand(self, node: Node, count: int) -> None:
+    def expand(self, node: Node, count: int, *, record: bool) -> None:
+        """Give *node* *count* instances; those of a pipeline start when all of it does."""
+        if record:  # so that what follows can be folded; the items are in the job file
+            self._actions.append(Expanded(node.name, "null", count, self.now))
         node.children = [
             Node(f"{node.name}.{index}", index, node.spec, node) for index in range(count)
         ]
@@ -457,9 +493,13 @@ class Scheduler:
             return
         node.left = count
         self.counts[WAITING] += count - 1  # the instances are counted, not the whole
+        member = node.member
         for child in node.children:
             self.nodes[child.name] = child
-            self._admit(child)
+            if member is not None:
+                member.instances[child.name] = child
+            if member is None or member.gang.begun:
+                self.admit(child)
 
     # What to do
 
@@ -474,11 +514,14 @@ class Scheduler:
         self._ask_after_folding()
         while self._open:
             self._settle(self._open.pop())
+        if self.pipelines:
+            self.pipelines.forget()
         actions, self._actions = self._actions, []
-        for pool, heap in self._ready.items():
-            while heap and self.free[pool] > 0:
-                node = heappop(heap)[3]
-                if node.state is READY:
+        if self.pipelines:
+            self._launch_with_pipelines(actions)
+        else:
+            for pool in self._ready:
+                while (node := self._next(pool, None)) is not None:
                     self._launch(node, actions)
         if self.unfinished == 0 and not self.running and not self.done and not self._actions:
             actions.append(self._finish())
@@ -486,6 +529,40 @@ class Scheduler:
             self._stall_armed = self._moves
             actions.append(Arm(("stall", self._moves), self.plan.grace_s))
         return actions
+
+    def _launch_with_pipelines(self, actions: list[Action]) -> None:
+        """Launch what there are slots for; who ranks behind a pipeline leaves it the slots."""
+        pipelines = self.pipelines
+        while True:
+            for due in pipelines.due():
+                self._launch(due, actions)
+            gang = pipelines.first()
+            for pool in self._ready:
+                before = gang.rank if gang is not None and gang.needs[pool] else None
+                while (node := self._next(pool, before)) is not None:
+                    self._launch(node, actions)
+            if gang is None or not pipelines.fits(gang):
+                break
+            pipelines.begin(gang)
+            actions += self._actions
+            self._actions = []
+        actions += pipelines.feeds()
+
+    def _next(self, pool: Pool, before: Rank | None) -> Node | None:
+        """Return what starts next on a free slot, if it ranks before *before*."""
+        if self.free[pool] <= 0:
+            return None
+        heap = self._ready[pool]
+        while heap and heap[0][3].state is not READY:
+            heappop(heap)
+        member = self.pipelines.elastic(pool) if self.pipelines else None
+        if member is not None and (not heap or member.rank < heap[0][:2]):
+            if before is not None and before < member.rank:
+                return None
+            return member.ready.popleft()
+        if not heap or (before is not None and before < heap[0][:2]):
+            return None
+        return heappop(heap)[3]
 
     def _is_stalled(self) -> bool:
         """Tell whether only threads that were given up could bring the run on."""
@@ -512,6 +589,13 @@ class Scheduler:
                 Ended(node.name, 0, "launch_failed", self.now, error=failure, final=True)
             )
             self._end(node, FAILED)
+        while (gang := self.pipelines.first()) is not None:
+            node = gang.members[0].node
+            failure = Failure("LaunchError", f"all {self.plan.threads} threads are stuck")
+            self._actions.append(
+                Ended(node.name, 0, "launch_failed", self.now, error=failure, final=True)
+            )
+            self._end(node, FAILED)
 
     def _launch(self, node: Node, actions: list[Action]) -> None:
         self._start(node)
@@ -530,26 +614,36 @@ class Scheduler:
             return None
         spec = node.spec
         if spec.skip is not None:
-            return self._settle_skipped(node, spec.skip, failure=False)
+            return self.skip(node, spec.skip, failure=False)
         if self.stopping is not None and (self.forced or not self._is_cleanup(node)):
-            return self._cancel(node)
+            return self.cancel(node)
         if spec.run_when == "succeeded":
             if node.failed_needs:
                 reason = "what it needs failed"
-                return self._settle_skipped(node, reason, failure=True)
+                return self.skip(node, reason, failure=True)
             if node.idle_needs:
-                return self._settle_skipped(node, "what it needs was skipped", failure=False)
+                return self.skip(node, "what it needs was skipped", failure=False)
         elif spec.run_when == "failed" and not node.failed_needs:
-            return self._settle_skipped(node, "nothing failed", failure=False)
-        if not spec.many:
-            return self._admit(node)
-        if spec.items is None:
-            return self._ask(node)
-        # on record too, so that what follows can be folded; the items are in the job file
-        self._actions.append(Expanded(node.name, "null", len(spec.items), self.now))
-        return self._expand(node, len(spec.items))
+            return self.skip(node, "nothing failed", failure=False)
+        if node.member is not None:
+            return self.pipelines.settle(node.member)
+        return self._settle_alone(node)
 
-    def _ask(self, node: Node) -> None:
+    def _settle_alone(self, node: Node) -> None:
+        """Let a task go that no queue joins with others, or make its instances."""
+        spec = node.spec
+        if not spec.many:
+            return self.admit(node)
+        if spec.items is None:
+            return self.ask(node)
+        return self.expand(node, len(spec.items), record=True)
+
+    def act(self, action: Action) -> None:
+        """Have *action* done, after what was decided before."""
+        self._actions.append(action)
+
+    def ask(self, node: Node) -> None:
+        """Have the condition, or the items, of *node* looked at."""
         if self._folding:  # how its condition came out may be on record yet
             self._unasked.append(node)
             return
@@ -560,19 +654,22 @@ class Scheduler:
     def _ask_after_folding(self) -> None:
         unasked, self._unasked = self._unasked, []
         for node in unasked:
-            if node.state is WAITING:
-                self._ask(node)
+            if node.state is WAITING and (node.member is None or not node.member.gang.begun):
+                self.ask(node)
 
-    def _settle_skipped(self, node: Node, reason: str, *, failure: bool) -> None:
+    def skip(self, node: Node, reason: str, *, failure: bool) -> None:
+        """End *node*, which does not run, as skipped; *failure* where one is the reason."""
         self._actions.append(Skipped(node.name, reason, failure, self.now))
         self._skip(node, failure=failure)
 
-    def _admit(self, node: Node) -> None:
+    def admit(self, node: Node) -> None:
         """Make a task or an instance ready, or ask for its condition first."""
-        if node.spec.when is None:
-            self._make_ready(node)
+        member = node.member
+        asked = member is not None and not member.elastic  # for all of them, before they began
+        if node.spec.when is None or asked:
+            self.make_ready(node)
         else:
-            self._ask(node)
+            self.ask(node)
 
     def _finish(self) -> Finished:
         self.done = True
@@ -583,11 +680,3 @@ class Scheduler:
         if self.failures:
             return Finished("failed", 1, self.now)
         return Finished("succeeded", 0, self.now)
-
-
-def worst(states: set[State]) -> State:
-    """Return the state of a whole from those of its instances; with none, it succeeded."""
-    for state in (RUNNING, BACKOFF, READY, WAITING, FAILED, CANCELLED, SUCCEEDED, SKIPPED):
-        if state in states:
-            return state
-    return SUCCEEDED

@@ -30,8 +30,9 @@ from orchestrator.events import (
     Started,
     StopAsked,
 )
+from orchestrator.nodes import Arm, Resolve, Stop
 from orchestrator.plan.model import POOL_OF, Plan, PlanTask, RetryPolicy
-from orchestrator.scheduler import Arm, Resolve, Scheduler, Stop
+from orchestrator.scheduler import Scheduler
 
 FINAL = ("succeeded", "failed", "skipped", "cancelled")
 NEVER = (sys.maxsize, 0, 0)

@@ -327,6 +327,8 @@ def test_json_document(two: Builder) -> None:
             "c": none | {"state": "skipped", "mode": "thread", "attempts": 0, "outcome": None,
                          "exit_status": None, "stdout": None, "stderr": None},
         },
+        "queues": {},
+        "bottleneck": None,
     } == document  # fmt: skip
     assert ["a", "b", "c"] == list(document["tasks"])
 

@@ -8,11 +8,14 @@ import pytest
 from orchestrator.errors import JournalError
 from orchestrator.events import (
     RECORDED,
+    Arrived,
     Cancelled,
+    Drained,
     Ended,
     Expanded,
     Failure,
     Finished,
+    Measured,
     Retrying,
     Returned,
     Skipped,
@@ -32,6 +35,10 @@ EVENTS = [
     Skipped("e", "what it needs failed", True, 1.5),
     Cancelled("f", 1.5),
     Expanded("g", "[1,2]", 2, 1.5),
+    Ended("h", 1, "failed", 2.0, unread=True, cut=True, item_failures=3),
+    Arrived("i", 0, '{"x":"é"}', 2.0),
+    Drained("i", 1, 2.5),
+    Measured("q", 2.5, False, 5, 4, 1, 3, 0.5, 0.25, 0.5, 0.25, 2.0, 0, True),
     StopAsked("signal", False, 2.5, 2),
     Finished("cancelled", 130, 4.0),
 ]

@@ -13,11 +13,11 @@ PACKAGE = Path(orchestrator.__file__).parent
 FLOORS = (
     ("errors",),
     ("spec.models", "spec.durations", "spec.words", "events"),
-    ("plan", "scheduler"),
+    ("plan", "nodes", "pipelines", "scheduler"),
     (
         "spec.source", "spec.validate", "modules", "probe", "checks", "journal", "jsonio", "clock",
         "places",
-        "current", "streams", "functions", "logs", "runners",
+        "poller", "queues", "current", "streams", "functions", "logs", "runners",
     ),
     ("engine", "signals", "loading"),
     ("running", "report"),

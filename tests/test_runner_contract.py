@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from orchestrator.events import Attempt, Ended, Failure, Noted, Returned
+from orchestrator.plan.model import Plan
+from orchestrator.poller import Poller
+from orchestrator.queues.registry import Queues
 from orchestrator.runners import Runner
 from orchestrator.runners.children import Watcher
 from orchestrator.runners.fake import FakeRunner
@@ -74,12 +77,15 @@ class Bench:
         self.on = Gate(folder / "gate.on")
         self.posted: SimpleQueue[Ended | Returned | Noted] = SimpleQueue()
         self._unended = 0
-        self.watcher = Watcher(lambda _: None)
+        self.poller = Poller()
+        self.watcher = Watcher(self.poller, lambda _: None)
         post, now = self.posted.put, time.monotonic
+        plan = Plan("contract", str(folder), {})
+        queues = Queues(plan, str(folder), self.poller, lambda _: None, now)
         self.runner: Runner = {
-            "thread": lambda: ThreadRunner("run", post, now),
-            "process": lambda: ProcessRunner(str(folder), post, now, self.watcher),
-            "program": lambda: ProgramRunner(post, now, self.watcher),
+            "thread": lambda: ThreadRunner("run", post, now, queues),
+            "process": lambda: ProcessRunner(str(folder), post, now, self.watcher, queues),
+            "program": lambda: ProgramRunner(post, now, self.watcher, queues),
             "fake": lambda: FakeRunner(post, now, self._script),
         }[kind]()
 
@@ -130,6 +136,7 @@ class Bench:
         self.runner.close(0.0)
         while self._unended:
             self.ended()
+        self.poller.close()
         self.watcher.close()
         self.gate.close()
         self.on.close()

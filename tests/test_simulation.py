@@ -17,8 +17,9 @@ from orchestrator.events import (
     Started,
     StopAsked,
 )
+from orchestrator.nodes import Arm, Resolve, Stop
 from orchestrator.plan.model import Plan, PlanTask, RetryPolicy
-from orchestrator.scheduler import Arm, Resolve, Scheduler, Stop
+from orchestrator.scheduler import Scheduler
 from tests.simulation import describe, first_violation, simulate
 
 SEEDS, CHUNK = 3000, 250
@@ -146,8 +147,8 @@ class ForcedStopSpares(Scheduler):
 class PriorityIgnored(Scheduler):
     """Takes ready tasks by their place in the file alone."""
 
-    def _make_ready(self, node):
-        super()._make_ready(node)
+    def make_ready(self, node):  # noqa: D102
+        super().make_ready(node)
         heap = self._ready[node.pool]
         heap[:] = sorted((0, *entry[1:]) for entry in heap)
 
@@ -165,8 +166,8 @@ class TimeoutOfAnother(Scheduler):
 class GroupEndsEarly(Scheduler):
     """Ends a task when all its instances but one have ended."""
 
-    def _expand(self, node, count):
-        super()._expand(node, count)
+    def expand(self, node, count, *, record):  # noqa: D102
+        super().expand(node, count, record=record)
         node.left -= node.left > 1
 
 
@@ -229,17 +230,17 @@ class TimeoutIsASignal(Scheduler):
 class NoGrace(Scheduler):
     """Kills at once what it asks to stop."""
 
-    def _stop(self, node, outcome):
-        super()._stop(node, outcome)
+    def stop(self, node, outcome):  # noqa: D102
+        super().stop(node, outcome)
         self._actions.append(Stop(node.name, node.attempt, True))
 
 
 class EmptyForeachHangs(Scheduler):
     """Waits for the instances of a task that has none."""
 
-    def _expand(self, node, count):
+    def expand(self, node, count, *, record):  # noqa: D102
         if count:
-            super()._expand(node, count)
+            super().expand(node, count, record=record)
 
 
 class RecordWithoutSlots(Scheduler):
@@ -357,7 +358,7 @@ class LeftOutIsCancelled(Scheduler):
     def _cancel_what_waits(self):
         for node in self.nodes.values():
             if node.spec.skip is not None and node.state == "waiting":
-                self._cancel(node)
+                self.cancel(node)
         super()._cancel_what_waits()
 
 

@@ -10,13 +10,15 @@ from orchestrator.plan.graph import cycles, levels
 from orchestrator.plan.model import RetryPolicy
 from orchestrator.running import platform_limits
 from orchestrator.spec import durations
-from orchestrator.spec.models import Job, Limits, Param, Retry, Task, json_schema
+from orchestrator.spec.models import Job, Limits, Param, Queue, Retry, Task, json_schema
 from orchestrator.spec.source import Source
 
 REFERENCE = (Path(__file__).parent.parent / "docs" / "job-file.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("model", [Job, Task, Param, Limits, Retry], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "model", [Job, Task, Param, Limits, Queue, Retry], ids=lambda m: m.__name__
+)
 def test_every_key_is_documented(model):
     """Each key that a job file may have stands in the reference, and says what it is."""
     for name, field in model.model_fields.items():

@@ -1,5 +1,7 @@
 """``orch plan FILE``: what would run, in what order."""
 
+from dataclasses import asdict
+from itertools import product
 from typing import Annotated, Any
 
 import typer
@@ -8,8 +10,8 @@ from orchestrator.cli import options
 from orchestrator.cli.console import emit, emit_json
 from orchestrator.errors import UsageError
 from orchestrator.loading import load
-from orchestrator.plan import graph, templates
-from orchestrator.plan.model import Plan, PlanTask
+from orchestrator.plan import pipelines, templates
+from orchestrator.plan.model import Plan, PlanQueue, PlanTask
 from orchestrator.spec.durations import show
 from orchestrator.spec.words import printable
 
@@ -41,8 +43,7 @@ def plan(
 
 
 def _order(found: Plan) -> list[PlanTask]:
-    order, _ = graph.levels({name: task.needs for name, task in found.tasks.items()})
-    return [found.tasks[name] for name in order]
+    return [found.tasks[name] for name in pipelines.start_order(found)]
 
 
 def what(task: PlanTask) -> str:
@@ -65,7 +66,7 @@ def _shown(value: Any) -> str:
 def _instances(task: PlanTask) -> str:
     if not task.many:
         return ""
-    return " x ?" if task.items is None else f" x {len(task.items)}"
+    return " x ?" if task.count is None else f" x {task.count}"
 
 
 def _conditions(task: PlanTask) -> list[str]:
@@ -85,6 +86,28 @@ def _conditions(task: PlanTask) -> list[str]:
     return parts
 
 
+def _ways(task: PlanTask) -> str:
+    """Return what *task* waits for, and the queues that it reads and fills."""
+    needs = f"  <- {', '.join(task.needs)}" if task.needs else ""
+    source = task.consume or task.source
+    reads = f"  <= {source}" if source is not None else ""
+    return needs + reads + (f"  => {task.publish}" if task.publish is not None else "")
+
+
+def _way(queue: PlanQueue) -> str:
+    """Return from whom to whom the items of *queue* go, and how many it holds."""
+    room = "a plain pipe" if queue.direct else f"at most {queue.maxsize} items"
+    parts = []
+    if queue.on_consumer_exit != "stop":
+        parts.append(f"on_consumer_exit: {queue.on_consumer_exit}")
+    if queue.delivery != "at_most_once":
+        parts.append(f"delivery: {queue.delivery}")
+    if queue.dead_letter is not None:
+        parts.append(f"dead_letter: {queue.dead_letter}")
+    ends = f"{', '.join(queue.publishers)} => {', '.join(queue.consumers)}"
+    return f"{room}  {ends}{''.join(f'  [{part}]' for part in parts)}"
+
+
 def _text(found: Plan) -> str:
     limits = f"at most {found.threads} threads and {found.processes} processes at once"
     lines = [f"{found.name}: {len(found.tasks)} tasks, {limits}\n", f"root: {found.root}\n\n"]
@@ -92,10 +115,14 @@ def _text(found: Plan) -> str:
     width = max(len(task.name) + len(_instances(task)) for task in order)
     for task in order:
         name = f"{task.name}{_instances(task)}"
-        needs = f"  <- {', '.join(task.needs)}" if task.needs else ""
         extra = "".join(f"  [{part}]" for part in _conditions(task))
-        text = printable(f"{what(task)}{needs}{extra}")
+        text = printable(f"{what(task)}{_ways(task)}{extra}")
         lines.append(f"  {name:<{width}}  {task.mode:<10}  {text}\n")
+    if found.queues:
+        lines.append("\nqueues\n")
+        width = max(map(len, found.queues))
+        lines += [f"  {name:<{width}}  {printable(_way(queue))}\n"
+                  for name, queue in found.queues.items()]  # fmt: skip
     return "".join(lines)
 
 
@@ -109,8 +136,16 @@ def document(found: Plan) -> dict[str, Any]:
         "limits": {"threads": found.threads, "processes": found.processes},
         "timeout_s": found.timeout_s,
         "order": [task.name for task in _order(found)],
+        "queues": {name: _queue_document(queue) for name, queue in found.queues.items()},
+        "pipelines": [asdict(line) for line in found.pipelines],
         "tasks": {name: _task_document(task) for name, task in found.tasks.items()},
     }
+
+
+def _queue_document(queue: PlanQueue) -> dict[str, Any]:
+    data = asdict(queue)
+    del data["name"]
+    return data
 
 
 def _task_document(task: PlanTask) -> dict[str, Any]:
@@ -127,8 +162,12 @@ def _task_document(task: PlanTask) -> dict[str, Any]:
         "needs": list(task.needs),
         "run_when": task.run_when,
         "when": _unfilled(task.when),
-        "instances": None if task.items is None else len(task.items),
+        "instances": task.count,
         "many": task.many,
+        "publish": task.publish,
+        "consume": task.consume,
+        "source": task.source,
+        "replicas": task.replicas,
         "attempts": task.retry.attempts,
         "timeout_s": task.timeout_s,
         "grace_s": task.grace_s,
@@ -162,6 +201,9 @@ def _mermaid(found: Plan) -> str:
     for task in found.tasks.values():
         arrow = "-->" if task.run_when == "succeeded" else f"-- {task.run_when} -->"
         lines += [f"  {ids[need]} {arrow} {ids[task.name]}\n" for need in task.needs]
+    for queue in found.queues.values():
+        ends = product(queue.publishers, queue.consumers)
+        lines += [f'  {ids[a]} -.->|"{queue.name}"| {ids[b]}\n' for a, b in ends]
     return "".join(lines)
 
 
@@ -174,4 +216,8 @@ def _dot(found: Plan) -> str:
     for task in found.tasks.values():
         style = "" if task.run_when == "succeeded" else f' [label="{task.run_when}"]'
         lines += [f'  "{need}" -> "{task.name}"{style};\n' for need in task.needs]
+    for queue in found.queues.values():
+        ends = product(queue.publishers, queue.consumers)
+        style = f' [label="{queue.name}", style=dashed]'
+        lines += [f'  "{a}" -> "{b}"{style};\n' for a, b in ends]
     return "".join([*lines, "}\n"])

@@ -5,6 +5,7 @@ from typing import Any
 from orchestrator.cli import options
 from orchestrator.cli.console import emit, emit_json, table
 from orchestrator.plan.templates import as_text
+from orchestrator.report.bottleneck import in_words
 from orchestrator.report.document import View
 from orchestrator.spec.durations import show as show_duration
 from orchestrator.spec.words import printable
@@ -32,10 +33,34 @@ def show(
             if one["state"] != "succeeded" and (one["attempts"] or one["state"] != task["state"]):
                 rows.append(_row(f"  {each}", one))
     emit("".join(parts) + "\n\n" + table(rows, right=frozenset({3, 4})))
+    if document["queues"]:
+        emit("\n" + table(_queue_rows(document["queues"]), right=frozenset(range(1, 8))))
+    if document["bottleneck"]:
+        emit(f"\n{in_words(document['bottleneck'])}\n")
     failed = [name for name, task in document["tasks"].items() if task["error"]]
+    failed.sort(key=lambda name: document["tasks"][name]["state"] != "failed")  # not what it ended
     if failed:
         short = document["run"].rpartition("-")[2]
         emit(f"\nnext: orch logs {short} {failed[0]}\n")
+
+
+def _queue_rows(queues: dict[str, Any]) -> list[list[str]]:
+    rows = [["QUEUE", "IN", "OUT", "DEEPEST", "FULL", "EMPTY", "BLOCKED", "STARVED", ""]]
+    for name, queue in queues.items():
+        joined = f"{' '.join(queue['publishers'])} -> {' '.join(queue['consumers'])}"
+        if queue["direct"]:
+            rows.append([name, *("-" for _ in range(7)), f"{joined}, a plain pipe"])
+            continue
+        said = joined
+        if queue["dead_letters"]:
+            said += f", {queue['dead_letters']} set aside"
+        rows.append([
+            name, f"{queue['items_in']:,}", f"{queue['items_out']:,}", f"{queue['depth_max']:,}",
+            f"{queue['full']:.0%}", f"{queue['empty']:.0%}",
+            show_duration(queue["publishers_blocked_s"]),
+            show_duration(queue["consumers_starved_s"]), said,
+        ])  # fmt: skip
+    return rows
 
 
 def _row(name: str, task: dict[str, Any], reason: str | None = None) -> list[str]:

@@ -8,28 +8,34 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from orchestrator.errors import Problem, TemplateError, Where
-from orchestrator.plan import graph, templates
+from orchestrator.plan import graph, pipelines, queues, templates
 from orchestrator.plan.model import NO_RETRY, Plan, PlanTask, RetryPolicy
 from orchestrator.spec.models import MODE_KEYS, MODES, TARGETS, Job, Retry, Task, TaskKeys
 from orchestrator.spec.words import did_you_mean, found, listing, quote
 
 # Keys that may hold templates for the run, and those that must be known before it starts.
 LATE_KEYS = ("command", "args", "kwargs", "env", "cwd", "when", "foreach")
-EARLY_KEYS = ("python", "allow_failure", "priority", "retry", "timeout", "grace")
+EARLY_KEYS = ("python", "allow_failure", "priority", "retry", "timeout", "grace", "replicas")
 _PLAIN_KEYS = frozenset((
     "function", "program", "module", "command", "shell", "args", "kwargs", "cwd", "python",
     "output", "run_when", "when", "foreach", "allow_failure", "priority",
+    "publish", "consume", "replicas",
 ))  # fmt: skip
 _TEMPLATE_KEYS = frozenset((*LATE_KEYS, *EARLY_KEYS))
 _TARGET_KEYS = (*TARGETS, "shell", "args", "kwargs")
 
 
 def build(
-    job: Job, root: str, name: str, broken: Collection[str] = ()
+    job: Job,
+    root: str,
+    name: str,
+    broken: Collection[str] = (),
+    doubtful: Collection[str] = (),
 ) -> tuple[Plan, list[Problem]]:
     """Return the plan of *job*, no template filled in, and what is wrong.
 
     *broken* are names of tasks whose own keys are wrong: known, but not looked at further.
+    *doubtful* are words of wrong parts, which queues may be named by.
     """
     problems: list[Problem] = []
     plan = Plan(name=job.name or name, root=root, tasks={}, description=job.description)
@@ -44,13 +50,21 @@ def build(
         builder = _TaskBuilder(task_name, task, job, names)
         plan.tasks[task_name] = builder.build(order)
         problems += builder.problems
-    needs = {task_name: task.needs for task_name, task in plan.tasks.items()}
-    for cycle in graph.cycles(needs):
+    problems += queues.join(plan, job, doubtful)
+    problems += pipelines.join(plan, job)
+    return plan, problems + _cycles(plan, job)
+
+
+def _cycles(plan: Plan, job: Job) -> list[Problem]:
+    problems = []
+    told = []
+    for cycle in graph.cycles({name: task.needs for name, task in plan.tasks.items()}):
+        told += cycle
         message = f"dependency cycle: {' -> '.join([*cycle, cycle[0]])}"
         written = "needs" in job.tasks[cycle[0]].model_fields_set
         where: Where = ("tasks", cycle[0], "needs") if written else ("tasks", cycle[0])
         problems.append(Problem(where, message, at_key=not written))
-    return plan, problems
+    return problems + pipelines.mixed_cycles(plan, job, told)
 
 
 class _Names:
@@ -98,6 +112,8 @@ class _TaskBuilder:
         self.templated = False
         self.own = task.model_fields_set
         self.default_keys = set(job.defaults.model_fields_set)
+        if self.default_keys:
+            self.default_keys.difference_update(queues.out_of_reach(task))
         if not self.own.isdisjoint(TARGETS):
             self.default_keys.difference_update(_TARGET_KEYS)
         self.keys: dict[str, Any] = {key: getattr(job.defaults, key) for key in self.default_keys}
@@ -117,6 +133,8 @@ class _TaskBuilder:
             # None: what stood there was refused; arguments are then not known to be none
             if key in _PLAIN_KEYS and (value is not None or key in ("args", "kwargs")):
                 setattr(result, key, value)
+        if (source := queues.source_of(result.foreach)) is not None:
+            result.source, result.foreach = source, None
         if keys.get("env"):
             result.env = self._env()
         if "ok_exit_codes" in keys:
@@ -328,16 +346,17 @@ def select(plan: Plan, only: Collection[str], skip: Collection[str]) -> Mapping[
     """Return the tasks that are left out, each with the reason.
 
     Raises ``ValueError``, its text for the user, for a task that does not exist, or one that is
-    skipped while another uses its output.
+    skipped while another uses its output, or is joined with it by queues.
     """
     for name in (*only, *skip):
         if name not in plan.tasks:
             raise ValueError(f"unknown task {quote(name)}{did_you_mean(name, plan.tasks)}")
-    needs = {name: task.needs for name, task in plan.tasks.items()}
-    wanted = graph.with_needs(only, needs) if only else set(plan.tasks)
+    wanted = graph.with_needs(only, pipelines.brings(plan)) if only else set(plan.tasks)
     out = {name: "not asked for (--only)" for name in plan.tasks if name not in wanted}
     for name in skip:
         out[name] = "left out (--skip)"
+    if torn := pipelines.torn(plan, skip, out):
+        raise ValueError(torn)
     skipped = set(skip)
     for name, task in plan.tasks.items():
         if name in out:

@@ -35,6 +35,42 @@ class RetryPolicy:
 
 
 NO_RETRY = RetryPolicy()
+DEFAULT_MAXSIZE = 1000
+DEFAULT_MAX_BYTES = 64 * 2**20
+
+
+@dataclass(slots=True)
+class PlanQueue:
+    """A queue between tasks: bounded in items and in bytes of their lines.
+
+    *publishers* and *consumers* are names of tasks; who goes through it with ``foreach`` consumes.
+    A *direct* one is a plain pipe between two programs, and nobody looks at what goes through it.
+    *dead_letter* is an absolute path.
+    """
+
+    name: str
+    maxsize: int = DEFAULT_MAXSIZE
+    max_bytes: int = DEFAULT_MAX_BYTES
+    format: Literal["json", "text"] = "json"
+    on_consumer_exit: Literal["stop", "drain", "fail"] = "stop"
+    delivery: Literal["at_most_once", "at_least_once"] = "at_most_once"
+    dead_letter: str | None = None
+    publishers: tuple[str, ...] = ()
+    consumers: tuple[str, ...] = ()
+    direct: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class Pipeline:
+    """Tasks that queues join: they start together. *members* stand in the order of flow.
+
+    *threads* and *processes* are the slots that it needs at once: one for a task, one for each
+    replica, one for all instances of a ``foreach``, which may follow one another.
+    """
+
+    members: tuple[str, ...]
+    threads: int
+    processes: int
 
 
 @dataclass(slots=True)
@@ -44,6 +80,8 @@ class PlanTask:
     ``args kwargs env cwd command when foreach`` are compiled: they hold ``Template`` objects
     where the file has templates that are not filled in yet. *items* are those of a ``foreach``,
     once they are known; *skip* is the reason why a task that the user left out will not run.
+    *publish* and *consume* name queues, and *source* the one that its ``foreach`` goes through: an
+    instance for each item, as it comes.
     """
 
     name: str
@@ -66,6 +104,10 @@ class PlanTask:
     when: Any = None
     foreach: Any = None
     items: list[Any] | None = None
+    source: str | None = None
+    publish: str | None = None
+    consume: str | None = None
+    replicas: int | None = None
     allow_failure: bool = False
     priority: int = 0
     retry: RetryPolicy = NO_RETRY
@@ -77,7 +119,17 @@ class PlanTask:
     @property
     def many(self) -> bool:
         """Whether it has instances."""
-        return self.foreach is not None or self.items is not None
+        return (
+            self.foreach is not None
+            or self.items is not None
+            or self.replicas is not None
+            or self.source is not None
+        )
+
+    @property
+    def count(self) -> int | None:
+        """How many instances it has, as far as that is known before it starts."""
+        return self.replicas if self.items is None else len(self.items)
 
 
 @dataclass(slots=True)
@@ -87,6 +139,8 @@ class Plan:
     name: str
     root: str
     tasks: dict[str, PlanTask]
+    queues: dict[str, PlanQueue] = field(default_factory=dict)
+    pipelines: list[Pipeline] = field(default_factory=list)
     file: str | None = None
     description: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
@@ -99,5 +153,5 @@ class Plan:
         """Yield every name that a file or an event may bear, as far as it is known."""
         for name, task in self.tasks.items():
             yield name, task
-            for index in range(len(task.items or ())):
+            for index in range(task.count or 0):
                 yield f"{name}.{index}", task

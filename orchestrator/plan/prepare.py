@@ -42,8 +42,7 @@ class Preparer:
         Raises ``TemplateError`` where the item of the instance itself has a template that fails.
         """
         scope = {**self.names, "tasks": outputs}
-        if index is not None:
-            assert task.items is not None
+        if index is not None and task.items is not None:
             scope["item"] = templates.fill(task.items[index], scope)
         return scope
 
@@ -70,7 +69,7 @@ class Preparer:
             [] if program else args,
             {} if program else _take(task.kwargs, scope, dict, "kwargs"),
             argv, env, cwd, stem + ".out", stem + ".err", stem + ".output",
-            task.output or "file", task.ok_exit_codes,
+            task.output or "file", task.ok_exit_codes, task.consume, task.publish,
         )  # fmt: skip
 
     def _argv(self, task: PlanTask, args: list[Any], scope: Mapping[str, Any] | None) -> list[str]:

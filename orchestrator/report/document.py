@@ -6,10 +6,13 @@ from typing import Any
 
 from orchestrator import jsonio
 from orchestrator.events import (
+    Arrived,
     Cancelled,
+    Drained,
     Ended,
     Expanded,
     Finished,
+    Measured,
     Recorded,
     Retrying,
     RunState,
@@ -18,8 +21,9 @@ from orchestrator.events import (
     State,
 )
 from orchestrator.journal import Record, headline
+from orchestrator.nodes import worst
 from orchestrator.places import is_live, output_files
-from orchestrator.scheduler import worst
+from orchestrator.report.bottleneck import bottleneck
 
 _STATES: dict[str, State] = {"ok": "succeeded", "stopped": "cancelled"}
 
@@ -36,6 +40,7 @@ class _Line:
     ended: Ended | None = None
     reason: str | None = None
     expanded: bool = False
+    streams: bool = False  # its instances come one by one, through a queue
 
 
 @dataclass(slots=True)
@@ -47,6 +52,7 @@ class View:
     meta: dict[str, Any]
     lines: dict[str, _Line] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    measured: dict[str, Measured] = field(default_factory=dict)
     finished: Finished | None = None
     last_at: float = 0.0
 
@@ -70,9 +76,15 @@ class View:
         if isinstance(event, Finished):
             self.finished = event
             return
-        line = self.lines.get(getattr(event, "task", ""))
-        if line is None:
+        if isinstance(event, Measured):
+            self.measured[event.queue] = event
             return
+        line = self.lines.get(getattr(event, "task", ""))
+        if line is not None:
+            self._fold_into(line, event)
+
+    def _fold_into(self, line: _Line, event: Recorded) -> None:
+        """Take an event of one task, or instance, into account."""
         match event:
             case Started(_, attempt, at):
                 line.state, line.attempts, line.started_at = "running", attempt, at
@@ -91,6 +103,12 @@ class View:
             case Expanded(task, _, count):
                 line.expanded = True
                 self._expand(task, count)
+            case Arrived(task, number):
+                line.streams = True
+                self.counts[task] = number + 1
+                self.lines[f"{task}.{number}"] = _Line(line.mode)
+            case Drained():
+                line.expanded = line.streams = True
 
     def _expand(self, task: str, count: int) -> None:
         if self.counts.get(task) == count:
@@ -113,6 +131,7 @@ class View:
             for name, attempt, kind, path in output_files(self.folder.absolute())
         }
         finished = self.finished
+        queues = {name: self._queue(name) for name in self.meta.get("queues", ())}
         tasks = {}
         for name in self.lines:
             if "." not in name:
@@ -126,6 +145,34 @@ class View:
             "started_at": self.meta.get("started_at"),
             "duration_s": round(finished.at, 6) if finished else None,
             "tasks": tasks,
+            "queues": queues,
+            "bottleneck": bottleneck(queues),
+        }
+
+    def _queue(self, name: str) -> dict[str, Any]:
+        """Return what is known of queue *name*; shares are of the time from its first use."""
+        joined = self.meta["queues"][name]
+        seen = self.measured.get(name)
+        if seen is None:
+            nothing = None if joined["direct"] else 0
+            seen = Measured(name, 0.0, joined["direct"], *(nothing,) * 8, 0.0, 0, False)
+
+        def share(part_s: float | None) -> float | None:
+            return None if part_s is None else round(part_s / seen.open_s, 4) if seen.open_s else 0
+
+        return {
+            "direct": seen.direct,
+            "publishers": joined["publishers"],
+            "consumers": joined["consumers"],
+            "items_in": seen.items_in,
+            "items_out": seen.items_out,
+            "depth": seen.depth,
+            "depth_max": seen.depth_max,
+            "publishers_blocked_s": _rounded(seen.publishers_blocked_s),
+            "consumers_starved_s": _rounded(seen.consumers_starved_s),
+            "full": share(seen.full_s),
+            "empty": share(seen.empty_s),
+            "dead_letters": seen.dead_letters,
         }
 
     def _task(self, name: str, files: dict[tuple[str, int, str], str]) -> dict[str, Any]:
@@ -158,7 +205,7 @@ class View:
         """Return a task with instances: the worst state, attempts added, outputs in a list."""
         line = self.lines[name]
         count = self.counts[name]
-        if line.state in ("skipped", "cancelled"):
+        if line.state in ("skipped", "cancelled") and not line.streams:
             for index in range(count):
                 self.lines[f"{name}.{index}"].state = line.state
         instances = {f"{name}.{i}": self._task(f"{name}.{i}", files) for i in range(count)}
@@ -169,6 +216,8 @@ class View:
                 own["state"] = "succeeded"
             return {**own, "instances": instances}
         states: set[State] = {each["state"] for each in instances.values()}
+        if line.streams and not line.expanded:  # the end of its queue was not reached
+            states.add("running" if self.live and not self.finished else "cancelled")
         state = worst(states)
         inner = [self.lines[each] for each in instances]
         begun = [each.first_at for each in inner if each.first_at is not None]
@@ -189,6 +238,10 @@ class View:
             "stderr": None,
             "instances": instances,
         }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -6,12 +6,14 @@ from typing import Any
 
 from orchestrator.events import (
     KINDS,
+    Arrived,
     Asked,
     Cancelled,
     Ended,
     Expanded,
     Failure,
     Finished,
+    Measured,
     Noted,
     Recorded,
     Retrying,
@@ -77,7 +79,9 @@ class Narrator:
             kind = event.__class__
             if kind is Ended:
                 self._ended(event)  # type: ignore[arg-type]
-            elif kind is not Started:
+            elif kind is Measured:
+                self._measured(event)  # type: ignore[arg-type]
+            elif kind is not Started and kind is not Arrived:
                 self._other(event)
             elif self._verbose:
                 self._log.log("debug", "task started", **self._task(event))
@@ -132,10 +136,8 @@ class Narrator:
             case StopAsked():
                 what = "run is killed" if event.force else "run is stopped"
                 log("warning", what, reason=_stop_reason(event))
-            case Noted(task, attempt, "log", data):
-                level = data.get("level")
-                known = level if isinstance(level, str) and level in LEVELS else "info"
-                log(known, str(data.get("event", "")), task=task, attempt=attempt, **_own(data))
+            case Noted():
+                self._noted(event)
             case Asked():
                 running = sorted(self._run.scheduler.running)
                 log("warning", "running now", count=len(running), running=" ".join(running))
@@ -146,6 +148,22 @@ class Narrator:
         asked = self._nodes[event.task].spec.skip is not None
         level = "warning" if event.failure else "debug" if asked else "info"
         self._log.log(level, "task skipped", task=event.task, reason=event.reason)
+
+    def _noted(self, event: Noted) -> None:
+        if event.kind == "log":
+            data = event.data
+            level = data.get("level")
+            known = level if isinstance(level, str) and level in LEVELS else "info"
+            said = str(data.get("event", ""))
+            self._log.log(known, said, task=event.task, attempt=event.attempt, **_own(data))
+
+    def _measured(self, event: Measured) -> None:
+        """Tell of a queue whose tasks have all ended."""
+        if not event.over:
+            return
+        fields = {"queue": event.queue, "items_in": event.items_in, "items_out": event.items_out}
+        known = {key: value for key, value in fields.items() if value is not None}
+        self._log.log("debug", "queue ended", **known)
 
     def _finished(self, event: Finished) -> None:
         counts = self._run.scheduler.counts
@@ -191,4 +209,6 @@ class EventStream:
             fields["error"] = event.error._asdict() if event.error is not None else None
         elif isinstance(event, Expanded):
             fields["items"] = json.loads(event.items)
+        elif isinstance(event, Arrived):
+            fields["item"] = json.loads(event.item)
         return to_json({"event": kind, "run": self._run.id, **fields}) + "\n"

@@ -4,13 +4,15 @@ import os
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from orchestrator.events import Asked, Ended, Noted, Recorded
+from orchestrator.events import Asked, Ended, Measured, Noted, Recorded
+from orchestrator.plan.model import Plan
 from orchestrator.running import Run
 from orchestrator.spec.durations import show
 from orchestrator.spec.words import printable
 
 QUIET_S = 1.0
 _ROWS = 12
+_OFTEN = 0.5
 
 
 def wants_colour(descriptor: int) -> bool:
@@ -124,7 +126,31 @@ class Progress:
         whole = Table.grid()
         whole.add_row(head)
         whole.add_row(grid)
+        queues = self._run.queues
+        if queues is not None and (names := queues.in_use()):
+            whole.add_row(_drawn_queues(queues.measured(names), self._run.plan))
         return whole
+
+
+def _drawn_queues(queues: list[Measured], plan: Plan) -> Any:
+    """Draw each queue: how full it is, what went in and out, for whom the others wait."""
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    grid = Table.grid(padding=(0, 2))
+    for queue in queues[:_ROWS]:
+        spec = plan.queues[queue.queue]
+        depth, most = queue.depth or 0, spec.maxsize
+        bar = f"{'━' * round(min(1.0, depth / most) * 10):╌<10}"
+        full = (queue.full_s or 0.0) / queue.open_s if queue.open_s else 0.0
+        grid.add_row(
+            Text("  ═", "magenta"),
+            Text(queue.queue),
+            Text(f"{bar} {depth:,} of {most:,}"),
+            Text(f"{queue.items_in:,} in, {queue.items_out:,} out", "dim"),
+            Text(f"full {full:.0%} of the time", "yellow" if full > _OFTEN else "dim"),
+        )
+    return grid
 
 
 def _progress(data: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ class Failures:
         ]
 
     def _report(self, event: Ended, duration_s: float, *, tails: bool) -> dict[str, Any]:
-        spec = self._run.scheduler.nodes[event.task].spec
+        spec = self._run.plan.tasks[event.task.partition(".")[0]]
         path = self._run.path / f"{event.task}.{event.attempt}.err"
         lines = last_lines(path) if tails else []
         log: Path | None = path if path.exists() else None

@@ -18,11 +18,11 @@ def main(letter: int) -> int:
     os.set_inheritable(letter, False)
     with open(letter, "r+b", closefd=False) as file:
         file.seek(0)
-        function, args, kwargs, root = json.loads(file.read())
-        functions = _functions()
+        function, args, kwargs, root, joint = json.loads(file.read())
+        functions, ends = _functions(joint)
         functions.place_root(root)
         pid = os.getpid()
-        outcome, output, failure = functions.call(function, args, kwargs)
+        outcome, output, failure = functions.call(function, args, kwargs, ends)
         if os.getpid() != pid:
             os._exit(0)  # the function forked, and came back twice
         if failure is not None and failure.traceback:
@@ -33,21 +33,28 @@ def main(letter: int) -> int:
                 stream.flush()
             except (OSError, ValueError, AttributeError):
                 pass  # the task closed it, or put something else there
+        if ends is not None:
+            ends.finish()
         file.seek(0)
         file.truncate()
         file.write(json.dumps([RESULT, outcome, output, failure]).encode())
     return 0 if outcome == "ok" else 1
 
 
-def _functions() -> Any:
-    """Import ``orchestrator.functions`` from where this file is."""
+def _functions(joint: Any) -> tuple[Any, Any]:
+    """Import ``orchestrator.functions`` from where this file is, and the ends of queues."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.insert(0, os.path.dirname(package))
     try:
         from orchestrator import functions  # noqa: PLC0415 - found by the line above
+
+        if joint is None:
+            return functions, None
+        from orchestrator.queues.child import Joint, PipeEnds  # noqa: PLC0415 - few need it
+
+        return functions, PipeEnds(Joint(*joint))
     finally:
         sys.path.pop(0)
-    return functions
 
 
 if __name__ == "__main__":

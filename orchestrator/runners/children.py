@@ -1,13 +1,12 @@
 """Child processes: started in a session of their own, watched, ended as a group, reaped.
 
 Programs write straight to their files: no pipe, no pump, so an attempt ends when its process does,
-never at end-of-file, and a killed orch loses no line. One thread waits for all of them by pidfd
-(without pidfd, one thread each).
+never at end-of-file, and a killed orch loses no line. Only what a program publishes to a queue goes
+through a pipe. One thread waits for all of them by pidfd (without pidfd, one thread each).
 """
 
 import errno
 import os
-import selectors
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from orchestrator.events import Attempt, Failure
+from orchestrator.poller import READ, Poller
 from orchestrator.spec.words import quote
 from orchestrator.streams import open_output
 
@@ -42,19 +42,27 @@ class LaunchError(Exception):
         return Failure("LaunchError", str(self))
 
 
-def launch(attempt: Attempt, argv: list[str], pass_fds: tuple[int, ...] = ()) -> "Child":
+def launch(
+    attempt: Attempt,
+    argv: list[str],
+    pass_fds: tuple[int, ...] = (),
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+) -> "Child":
     """Start *argv* with the directory, environment and output files of *attempt*.
 
-    Raises ``LaunchError``.
+    *stdin* and *stdout* are descriptors of pipes, where it has some. Raises ``LaunchError``.
     """
     out = err = -1
     try:
-        out = open_output(attempt.stdout)
+        if stdout is None:
+            out = open_output(attempt.stdout)
         err = open_output(attempt.stderr)
         process = subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=out if stdout is None else stdout,
             stderr=err,
             cwd=attempt.cwd,
             env=attempt.env,
@@ -123,21 +131,14 @@ class Child:
 
 
 class Watcher:
-    """The thread that waits for the children of a run, and for what they say.
+    """Waits for the children of a run, and for what they say, on the thread of *poller*.
 
     *heard* gets each datagram that a program sends to the socket of the run.
     """
 
-    def __init__(self, heard: Callable[[bytes], None]) -> None:
-        self._heard = heard
-        self._selector = selectors.DefaultSelector()
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
-        self._new: list[tuple[Child, Exited]] = []
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+    def __init__(self, poller: Poller, heard: Callable[[bytes], None]) -> None:
+        self._poller, self._heard = poller, heard
         self._socket: socket.socket | None = None
-        self._closing = False
 
     def listen(self, path: str) -> None:
         """Listen at the socket file *path*. Raises ``OSError``."""
@@ -151,65 +152,36 @@ class Watcher:
         finally:
             os.close(folder)
         self._socket = listener
-        self._selector.register(listener, selectors.EVENT_READ, "socket")
+        self._poller.add(listener.fileno(), READ, self._hear)
 
     def watch(self, child: Child, exited: Exited) -> None:
-        """Call *exited*, on the watching thread, when *child* has ended and is reaped."""
-        with self._lock:
-            self._new.append((child, exited))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._loop, name="orch-children", daemon=True)
-            self._thread.start()
-        self._wake()
+        """Call *exited*, on the poller's thread, when *child* has ended and is reaped."""
+        self._poller.call(lambda: self._watch(child, exited))
 
     def close(self) -> None:
-        """Stop waiting, once what the children said has been heard."""
-        self._closing = True
-        if self._thread is not None:
-            self._wake()
-            self._thread.join(timeout=5.0)
+        """Hear what the children said last. The poller has been closed by now."""
         self._hear()
         if self._socket is not None:
             self._socket.close()
-        self._selector.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
 
-    def _wake(self) -> None:
-        with suppress(BlockingIOError):
-            os.write(self._wake_write, b"x")
+    def _watch(self, child: Child, exited: Exited) -> None:
+        descriptor = _pidfd(child.pid)
+        if descriptor is not None:
+            self._poller.add(descriptor, READ, lambda: self._ended(descriptor, child, exited))
+            return
 
-    def _loop(self) -> None:
-        while not self._closing:
-            for key, _ in self._selector.select():
-                if key.data is None:
-                    self._take_new()
-                elif key.data == "socket":
-                    self._hear()
-                else:
-                    self._ended(key)
+        def wait() -> None:
+            status = child.reap()
+            self._poller.call(lambda: exited(status))
 
-    def _take_new(self) -> None:
-        with suppress(BlockingIOError):
-            os.read(self._wake_read, 4096)
-        with self._lock:
-            new, self._new = self._new, []
-        for child, exited in new:
-            descriptor = _pidfd(child.pid)
-            if descriptor is None:
-                threading.Thread(
-                    target=lambda c=child, e=exited: e(c.reap()), daemon=True, name="orch-child"
-                ).start()
-            else:
-                self._selector.register(descriptor, selectors.EVENT_READ, (child, exited))
+        threading.Thread(target=wait, daemon=True, name="orch-child").start()
 
-    def _ended(self, key: selectors.SelectorKey) -> None:
-        child, exited = key.data
-        self._selector.unregister(key.fd)
-        os.close(key.fd)
+    def _ended(self, descriptor: int, child: Child, exited: Exited) -> None:
+        self._poller.remove(descriptor)
+        os.close(descriptor)
         try:
             status = child.reap()
-        except Exception:  # noqa: BLE001 - the thread that waits for all the others goes on
+        except Exception:  # noqa: BLE001 - its end has to be told, whatever it was
             status = Exit(None, None)
         self._hear()  # what it said comes before its end
         exited(status)
@@ -220,7 +192,7 @@ class Watcher:
                 data = self._socket.recv(65536)
             except OSError:
                 return
-            with suppress(Exception):  # whatever a program sends: the thread that waits goes on
+            with suppress(Exception):  # whatever a program sends
                 self._heard(data)
 
 

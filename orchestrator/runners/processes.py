@@ -1,7 +1,7 @@
 """Mode ``process``: the same function as on a thread, in a process of its own.
 
 Call and result go through one anonymous file in memory: no pipe to fill, nothing to read before
-the process has ended, nothing left on disk. Nothing is pickled.
+the process has ended, nothing left on disk. Items of queues go through pipes. Nothing is pickled.
 """
 
 import json
@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from orchestrator.events import Attempt, Ended, Failure, Outcome
+from orchestrator.queues.registry import Pipes, Queues
 from orchestrator.runners import Now, Post, child
 from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch
 from orchestrator.runners.programs import exit_failure
@@ -19,8 +20,10 @@ from orchestrator.runners.programs import exit_failure
 class ProcessRunner:
     """Runs attempts of mode ``process``."""
 
-    def __init__(self, root: str, post: Post, now: Now, watcher: Watcher) -> None:
+    def __init__(self, root: str, post: Post, now: Now, watcher: Watcher, queues: Queues) -> None:
         self._root, self._post, self._now, self._watcher = root, post, now, watcher
+        self._queues = queues
+        self._pipes: dict[tuple[str, int], Pipes] = {}
         self._children: dict[tuple[str, int], Child] = {}
         self._killed: set[tuple[str, int]] = set()
 
@@ -28,19 +31,28 @@ class ProcessRunner:
         """Start a Python that calls the function of *attempt*."""
         key = (attempt.task, attempt.number)
         letter = -1
+        pipes = None
         try:
             letter = _anonymous_file()
-            call = [attempt.function, attempt.args, attempt.kwargs, self._root]
+            pipes = self._queues.pipes(attempt, ours=True)
+            joint = pipes.joint if pipes is not None else None
+            call = [attempt.function, attempt.args, attempt.kwargs, self._root, joint]
             os.write(letter, json.dumps(call).encode())
             argv = [sys.executable, "-P", str(Path(child.__file__)), str(letter)]
-            process = launch(attempt, argv, (letter,))
+            given = joint.descriptors if joint is not None else ()
+            process = launch(attempt, argv, (letter, *given))
         except (LaunchError, OSError) as error:
             if letter >= 0:
                 os.close(letter)
+            if pipes is not None:
+                pipes.abandon()
             failure = Failure("LaunchError", str(error))
             self._post(Ended(*key, "launch_failed", self._now(), error=failure))
             return
         self._children[key] = process
+        if pipes is not None:
+            self._pipes[key] = pipes
+            pipes.launched()
         self._watcher.watch(process, lambda status: self._exited(attempt, status, letter))
 
     def _exited(self, attempt: Attempt, status: Exit, letter: int) -> None:
@@ -52,13 +64,20 @@ class ProcessRunner:
             failure = exit_failure(status, attempt, killed=key in self._killed) or Failure(
                 "ExitStatus", f"the process left with exit status {status.status} and no result"
             )
-        self._post(Ended(*key, outcome, self._now(), status.status, status.signal, output, failure))
+        ended = Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
+        pipes = self._pipes.pop(key, None)
+        if pipes is not None:
+            ended = pipes.settled(ended, killed=key in self._killed)
+        self._post(ended)
 
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Send TERM to the group of the attempt; with *force* KILL."""
         process = self._children.get((task, number))
         if process is not None:
             self._killed.add((task, number))
+            pipes = self._pipes.get((task, number))
+            if pipes is not None:
+                pipes.cancel()
             process.kill(force=force)
 
     def close(self, grace_s: float) -> None:

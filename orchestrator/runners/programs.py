@@ -7,6 +7,7 @@ from contextlib import suppress
 from orchestrator import jsonio
 from orchestrator.events import Attempt, Ended, Failure, Outcome
 from orchestrator.functions import failure_of
+from orchestrator.queues.registry import Pipes, Queues
 from orchestrator.runners import Now, Post
 from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch, signal_name
 
@@ -14,22 +15,33 @@ from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, lau
 class ProgramRunner:
     """Runs attempts of mode ``subprocess``."""
 
-    def __init__(self, post: Post, now: Now, watcher: Watcher) -> None:
-        self._post, self._now, self._watcher = post, now, watcher
+    def __init__(self, post: Post, now: Now, watcher: Watcher, queues: Queues) -> None:
+        self._post, self._now, self._watcher, self._queues = post, now, watcher, queues
+        self._pipes: dict[tuple[str, int], Pipes] = {}
         self._children: dict[tuple[str, int], Child] = {}
         self._killed: set[tuple[str, int]] = set()
 
     def start(self, attempt: Attempt) -> None:
         """Start the program of *attempt*."""
         key = (attempt.task, attempt.number)
+        pipes = None
         try:
-            child = launch(attempt, attempt.argv)
-        except LaunchError as error:
-            self._post(
-                Ended(*key, "launch_failed", self._now(), error.exit_status, error=error.failure())
-            )
+            pipes = self._queues.pipes(attempt, ours=False)
+            if pipes is None:
+                child = launch(attempt, attempt.argv)
+            else:
+                child = launch(attempt, attempt.argv, stdin=pipes.stdin, stdout=pipes.stdout)
+        except (LaunchError, OSError) as error:
+            if pipes is not None:
+                pipes.abandon()
+            failure = Failure("LaunchError", str(error))
+            status = error.exit_status if isinstance(error, LaunchError) else 126
+            self._post(Ended(*key, "launch_failed", self._now(), status, error=failure))
             return
         self._children[key] = child
+        if pipes is not None:
+            self._pipes[key] = pipes
+            pipes.launched()
         self._watcher.watch(child, lambda status: self._exited(attempt, status))
 
     def _exited(self, attempt: Attempt, status: Exit) -> None:
@@ -47,7 +59,11 @@ class ProgramRunner:
         with suppress(OSError):
             os.unlink(attempt.output_path)  # a directory is left to be looked at
         outcome: Outcome = "ok" if failure is None else "failed"
-        self._post(Ended(*key, outcome, self._now(), status.status, status.signal, output, failure))
+        ended = Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
+        pipes = self._pipes.pop(key, None)
+        if pipes is not None:
+            ended = pipes.settled(ended, killed=key in self._killed)
+        self._post(ended)
 
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Send TERM to the group of the attempt; with *force* KILL."""

@@ -17,6 +17,9 @@ from typing import Any
 from orchestrator import functions
 from orchestrator.current import ThreadAttempt, attempt_of_context
 from orchestrator.events import Attempt, Ended, Failure, Noted, Returned
+from orchestrator.queues import threads
+from orchestrator.queues.registry import Queues
+from orchestrator.queues.threads import ThreadEnds
 from orchestrator.runners import Now, Post
 from orchestrator.runners.folders import FolderError, enter_own_folder
 from orchestrator.streams import Capture, capture_of_context
@@ -29,10 +32,12 @@ SWITCH_INTERVAL_S = 0.001
 class _Work:
     """An attempt on its way through a thread."""
 
-    __slots__ = ("attempt", "current", "given_up", "lock", "thread")
+    __slots__ = ("attempt", "current", "ends", "given_up", "lock", "thread")
 
-    def __init__(self, attempt: Attempt, current: ThreadAttempt) -> None:
-        self.attempt, self.current = attempt, current
+    def __init__(
+        self, attempt: Attempt, current: ThreadAttempt, ends: ThreadEnds | None = None
+    ) -> None:
+        self.attempt, self.current, self.ends = attempt, current, ends
         self.thread: threading.Thread | None = None
         self.given_up = False
         self.lock = threading.Lock()  # between its end and its being given up
@@ -41,8 +46,9 @@ class _Work:
 class ThreadRunner:
     """Runs attempts of mode ``thread``."""
 
-    def __init__(self, run_id: str, post: Post, now: Now) -> None:
+    def __init__(self, run_id: str, post: Post, now: Now, queues: Queues) -> None:
         self._run_id, self._post, self._now = run_id, post, now
+        self._queues = queues
         self._waiting: deque[_Work] = deque()
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._works: dict[tuple[str, int], _Work] = {}
@@ -53,12 +59,14 @@ class ThreadRunner:
     def start(self, attempt: Attempt) -> None:
         """Hand *attempt* to a thread that is free, or to a new one."""
         key = (attempt.task, attempt.number)
-        work = _Work(attempt, ThreadAttempt(*key, self._run_id, self._note))
+        ends = self._queues.ends(attempt)
+        work = _Work(attempt, ThreadAttempt(*key, self._run_id, self._note), ends)
         self._works[key] = work
         busy = len(self._works)
         if busy <= 2:  # noqa: PLR2004 - from two on they take turns
             alone_s = self._interval_s
-            sys.setswitchinterval(alone_s if busy == 1 else min(SWITCH_INTERVAL_S, alone_s))
+            alone = busy == 1 and ends is None
+            sys.setswitchinterval(alone_s if alone else min(SWITCH_INTERVAL_S, alone_s))
         if attempt.cwd is not None:
             self._spawn(self._run_apart, work)
             return
@@ -142,7 +150,17 @@ class ThreadRunner:
             self._post(Returned(attempt.task, attempt.number, now))
             return
         outcome, output, error = result
-        self._post(Ended(attempt.task, attempt.number, outcome, now, None, None, output, error))
+        ended = Ended(attempt.task, attempt.number, outcome, now, None, None, output, error)
+        if work.ends is not None:
+            ended = self._let_go(work, ended)
+        self._post(ended)
+
+    def _let_go(self, work: _Work, ended: Ended) -> Ended:
+        """Take back what the attempt had in hand of the queue that it consumes."""
+        assert work.ends is not None
+        ok = ended.outcome == "ok" and not work.current.token
+        consumed = self._queues.let_go(work.attempt, work.ends, ok=ok)
+        return ended._replace(unread=consumed.unread, item_failures=consumed.item_failures)
 
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Set the attempt's token; with *force* give its thread up."""
@@ -150,6 +168,8 @@ class ThreadRunner:
         if work is None:
             return
         work.current.token = True
+        if work.ends is not None:
+            work.ends.cancel()
         if not force:
             return
         if self._taken_back(work):
@@ -163,10 +183,10 @@ class ThreadRunner:
             if work.thread is None or work.given_up:
                 return  # it has just ended, or has not begun; its end is on the way
             work.given_up = True
-            # inside the lock: its return, should it come now, is told after this
-            self._post(
-                Ended(task, number, "timed_out", self._now(), error=failure, left_running=True)
-            )
+            ended = Ended(task, number, "timed_out", self._now(), error=failure, left_running=True)
+            if work.ends is not None:
+                ended = self._let_go(work, ended)
+            self._post(ended)  # inside the lock: its return, should it come now, is told after this
         self._works.pop((task, number), None)
         if work.attempt.cwd is None:
             self._threads -= 1
@@ -184,6 +204,8 @@ class ThreadRunner:
         del grace_s  # nothing can be done to a thread that does not look at its token
         for work in list(self._works.values()):
             work.current.token = True
+            if work.ends is not None:
+                work.ends.cancel()
         for _ in range(self._threads):
             self._wake.put(False)
         sys.setswitchinterval(self._interval_s)
@@ -195,7 +217,7 @@ def _call(work: _Work, capture: Capture) -> functions.Result:
     capture_of_context.set(capture)
     attempt = work.attempt
     assert attempt.function is not None
-    result = functions.call(attempt.function, attempt.args, attempt.kwargs)
+    result = functions.call(attempt.function, attempt.args, attempt.kwargs, work.ends)
     failure = result[2]
     if failure is not None and failure.traceback:
         try:
@@ -210,7 +232,7 @@ def stack_of(thread: threading.Thread) -> str | None:
     frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way
     if frame is None:
         return None
-    ours = (__name__, functions.__name__, "threading")
+    ours = (__name__, functions.__name__, threads.__name__, "threading")
     frames = [found for found, _ in traceback.walk_stack(frame)][::-1]
     lines = [
         line

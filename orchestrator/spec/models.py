@@ -235,10 +235,38 @@ def _foreach(value: Any) -> Any:
     if isinstance(value, dict):
         for key, items in value.items():
             if not (isinstance(items, list) or is_template(items)):
-                raise complain(f"`{key}` is {found(items)}, expected a list")
+                _queue_alone(value, key)
         if not value:
             raise complain("the mapping is empty")
     return json_value(value)
+
+
+def _queue_alone(value: dict[str, Any], key: str) -> None:
+    """Let ``{queue: NAME}`` through, which has no list; refuse any other."""
+    alone, text = len(value) == 1, isinstance(value[key], str)
+    if alone and key == "queue":
+        if not text:
+            raise complain(f"`{key}` is {found(value[key])}, expected a queue's name, or a list")
+        _named(value[key])
+        return
+    hint = ""
+    if alone and text:
+        from orchestrator.spec.words import did_you_mean  # noqa: PLC0415 - only for a mistake
+
+        hint = did_you_mean(key, ["queue"])
+    elif text and key == "queue":
+        hint = "; a queue is gone through alone"
+    raise complain(f"`{key}` is {found(value[key])}, expected a list{hint}")
+
+
+def _one_queue(value: Any) -> Any:
+    if isinstance(value, list):
+        raise complain("found a list, expected the name of one queue")
+    return _named(value)
+
+
+def _nothing_is_default(value: Any) -> Any:
+    return {} if value is None else value
 
 
 def _when(value: Any) -> Any:
@@ -285,6 +313,27 @@ Positive = Annotated[
     WrapValidator(_late),
     _schema({"type": "integer", "minimum": 1}),
 ]
+Items = Annotated[
+    int,
+    BeforeValidator(_whole),
+    _between(1, 10**9),
+    WrapValidator(_late),
+    _schema({"type": "integer", "minimum": 1}),
+]
+Bytes = Annotated[
+    int,
+    BeforeValidator(_whole),
+    _between(1, 2**40),
+    WrapValidator(_late),
+    _schema({"type": "integer", "minimum": 1}),
+]
+Replicas = Annotated[
+    int,
+    BeforeValidator(_whole),
+    _between(1, 1000),
+    WrapValidator(_late),
+    _schema({"type": "integer", "minimum": 1, "maximum": 1000}),
+]
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
@@ -297,6 +346,13 @@ Limit = Annotated[
     BeforeValidator(_duration),
     WrapValidator(_late),
     _schema({"type": "number", "exclusiveMinimum": 0}, {"type": "string"}),
+]
+
+
+QueueName = Annotated[
+    str,
+    BeforeValidator(_one_queue),
+    WithJsonSchema({"type": "string", "pattern": NAME.pattern[:-2]}),
 ]
 
 
@@ -347,6 +403,41 @@ class Limits(Model):
     processes: Positive | None = Field(
         None, description="process and subprocess tasks at once, together; default CPUs"
     )
+
+
+class Queue(Model):
+    """What lies between tasks: items on their way, bounded in number and in bytes."""
+
+    maxsize: Items = Field(1000, description="items in it at once; then its publishers wait")
+    max_bytes: Bytes = Field(
+        64 * 2**20, description="bytes in it at once, as lines; one item always fits"
+    )
+    format: Annotated[Literal["json", "text"], _one_of("json", "text")] = Field(
+        "json", description="what a line of a program is: an item as JSON, or plain text"
+    )
+    on_consumer_exit: Annotated[
+        Literal["stop", "drain", "fail"], _one_of("stop", "drain", "fail")
+    ] = Field(
+        "stop",
+        description="when its consumers end before its publishers: stop the publishers, read on "
+        "and drop the rest, or fail",
+    )
+    delivery: Annotated[
+        Literal["at_most_once", "at_least_once"], _one_of("at_most_once", "at_least_once")
+    ] = Field(
+        "at_most_once",
+        description="at_least_once: items taken by an attempt that did not finish are delivered "
+        "again, to its next try",
+    )
+    dead_letter: Annotated[str, BeforeValidator(_filled)] | None = Field(
+        None, description="a file for items that failed at every try, a line each"
+    )
+
+
+# `paths:` alone is a queue, too
+_QueueOrNothing = Annotated[
+    Queue, BeforeValidator(_nothing_is_default, json_schema_input_type=Queue | None)
+]
 
 
 class Retry(Model):
@@ -439,6 +530,9 @@ class TaskKeys(Model):
     ] = Field(0, description="more tries after a failure, or how to make them")
     timeout: Limit | None = Field(None, description="how long one attempt may take")
     grace: Duration | None = Field(None, description="between TERM and KILL; default: the job's")
+    replicas: Replicas | None = Field(
+        None, description="run it so many times at once; for tasks that publish or consume"
+    )
 
 
 class Task(TaskKeys):
@@ -451,7 +545,17 @@ class Task(TaskKeys):
         None, description="run it only if this is true"
     )
     foreach: Annotated[list[Any] | dict[str, Any] | str, BeforeValidator(_foreach)] | None = Field(
-        None, description="an instance for each item: a list, a mapping of lists, or a template"
+        None,
+        description="an instance for each item: a list, a mapping of lists, a template, or "
+        "{queue: NAME} for the items of a queue, as they come",
+    )
+    publish: QueueName | None = Field(
+        None, description="the queue for what its function yields, or its program's lines"
+    )
+    consume: QueueName | None = Field(
+        None,
+        description="the queue whose items its function gets as an iterator, its first argument, "
+        "or its program as lines on stdin",
     )
 
 
@@ -476,6 +580,9 @@ class Job(Model):
         None, description="the Python (a file, or a venv folder) that runs program and module"
     )
     limits: Limits = Field(default_factory=Limits, description="how many attempts run at once")
+    queues: Annotated[dict[Name, _QueueOrNothing], _expect("a mapping", dict)] = Field(
+        default_factory=dict, description="what joins tasks while they run, by name"
+    )
     defaults: TaskKeys = Field(
         default_factory=TaskKeys, description="keys for every task that does not say otherwise"
     )

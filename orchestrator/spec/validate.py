@@ -4,18 +4,29 @@ What pydantic says is turned into our words and tied to its place; then what is 
 so that the rest of the file can be checked further and all its mistakes are told at once.
 """
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pydantic import ValidationError
 
 from orchestrator.errors import Problem, Where
-from orchestrator.spec.models import TARGETS, Job, Limits, Param, Retry, Task, TaskKeys
+from orchestrator.spec.models import (
+    NAME,
+    TARGETS,
+    Job,
+    Limits,
+    Param,
+    Queue,
+    Retry,
+    Task,
+    TaskKeys,
+)
 from orchestrator.spec.source import Source
-from orchestrator.spec.words import did_you_mean, found, listing, quote
+from orchestrator.spec.words import did_you_mean, found, listing, nearest, quote
 
 # Where one of these is wrong, whatever else could be said of the task may be wrong too.
 _DECISIVE = (
-    "mode", "shell", *TARGETS, "args", "kwargs", "foreach", "<<",
+    "mode", "shell", *TARGETS, "args", "kwargs", "foreach", "publish", "consume", "<<",
     "run", "script", "cmd", "type", "callable",
 )  # fmt: skip
 # What people write first, coming from other tools.
@@ -35,6 +46,7 @@ _OTHER_WORDS = {
     "retries": "the key is `retry`",
     "if": "the key is `when`",
     "matrix": "the key is `foreach`",
+    "workers": "the key is `replicas`",
     "type": "the key is `mode`",
     "callable": "the key is `function`",
 }
@@ -62,8 +74,8 @@ def validated(source: Source) -> tuple[Job | None, list[str], list[Problem]]:
                 problems.append(_problem(value, where, at_key, item))
     problems = _without_consequences(problems)
     wrong = [where for where, _ in places]
-    if ("params",) in wrong:
-        return None, [], problems  # every look-up of a parameter would be told as wrong
+    if ("params",) in wrong or ("queues",) in wrong:
+        return None, [], problems  # every use of a parameter or a queue would be told as wrong
     rest, broken = _without(value, wrong)
     try:
         return Job.model_validate(rest), broken, problems
@@ -137,19 +149,7 @@ def _at(value: Any, where: Where) -> Any:
 
 
 def _unknown_key(where: Where) -> Problem:
-    models: dict[str, Any] = {
-        "params": Param,
-        "limits": Limits,
-        "defaults": TaskKeys,
-        "tasks": Task,
-    }
-    if len(where) == 1:
-        model: Any = Job
-    elif len(where) >= 3 and where[-2] == "retry":  # noqa: PLR2004
-        model = Retry
-    else:
-        model = models.get(str(where[0]), Job)
-    key = str(where[-1])
+    model, key = _model(where), str(where[-1])
     hint = _OTHER_WORDS.get(key)
     known = [name for name in model.model_fields if name != hint]
     elsewhere = key in Job.model_fields or key in Task.model_fields
@@ -159,12 +159,29 @@ def _unknown_key(where: Where) -> Problem:
         if model is TaskKeys and key in Task.model_fields:
             message = "cannot stand in `defaults`; it belongs to a task"
         elif model is Job and key in Task.model_fields:
-            hint = "this key belongs to a task, or into `defaults`"
+            hint = "this key belongs to a task"
+            if key in TaskKeys.model_fields:
+                hint += ", or into `defaults`"
         elif model in (Task, TaskKeys) and key in Job.model_fields:
             hint = "this key belongs to the job"
-        elif model in (Param, Limits, Retry):
+        elif model in (Param, Limits, Queue, Retry):
             message += f"; expected {listing(list(model.model_fields))}"
     return Problem(where, message, hint, at_key=True)
+
+
+def _model(where: Where) -> Any:
+    """Return the model that the key at *where* stands in."""
+    models: dict[str, Any] = {
+        "params": Param,
+        "limits": Limits,
+        "queues": Queue,
+        "defaults": TaskKeys,
+        "tasks": Task,
+    }
+    if len(where) == 1:
+        return Job
+    deeper = {"defaults": where[1:-1], "tasks": where[2:-1]}.get(str(where[0]), ())
+    return Retry if "retry" in deeper else models.get(str(where[0]), Job)
 
 
 def _without(value: dict[str, Any], places: list[Where]) -> tuple[dict[str, Any], list[str]]:
@@ -183,15 +200,55 @@ def _without(value: dict[str, Any], places: list[Where]) -> tuple[dict[str, Any]
             continue
         name = str(where[1])
         inner = part.get(name)
-        if top not in ("tasks", "params") or len(where) == 2:  # noqa: PLR2004 - PART.NAME itself
+        whole = len(where) == 2  # noqa: PLR2004 - PART.NAME itself
+        if top not in ("tasks", "params", "queues") or whole:
             part.pop(name, None)
         elif isinstance(inner, dict):
             part[name] = {key: item for key, item in inner.items() if key != where[2]}
-        if top == "tasks" and (len(where) == 2 or where[2] in _DECISIVE):  # noqa: PLR2004
+        if top == "tasks" and (whole or _is_decisive(where[2])):
             broken[name] = None
-        elif top == "params" and len(where) == 2:  # noqa: PLR2004
+        elif top == "params" and whole:
             part[name] = {}
+        elif top == "queues" and NAME.match(name):
+            _permit(part, name, "delivery" if whole else where[2])
     tasks = rest.get("tasks")
     left = {n: t for n, t in tasks.items() if n not in broken} if isinstance(tasks, dict) else {}
     rest["tasks"] = left or {"_": {"mode": "thread", "function": "builtins:print"}}
     return rest, list(broken)
+
+
+def _permit(queues: dict[str, Any], name: str, key: int | str) -> None:
+    """Let tasks do with queue *name*, whose *key* is wrong, what its delivery may have allowed."""
+    queue = queues.get(name)
+    if not isinstance(queue, dict):
+        queue = queues[name] = {}
+    if key == "delivery" or key not in Queue.model_fields:
+        queue.setdefault("delivery", "at_least_once")
+
+
+def _is_decisive(key: int | str) -> bool:
+    if key in _DECISIVE:
+        return True
+    unknown = key not in Task.model_fields
+    return unknown and nearest(str(key), ("publish", "consume")) is not None
+
+
+def in_doubt(source: Source, broken: Collection[str], problems: Iterable[Problem]) -> set[str]:
+    """Return every word of the parts of a file that are wrong: keys and texts.
+
+    A queue that is named there is not known to be filled or read by nobody, nor to be unknown.
+    """
+    words: set[str] = set()
+    wheres = [() if problem.where == ("tasks",) else problem.where for problem in problems]
+    parts = [_at(source.value, where) for where in wheres]
+    parts += [_at(source.value, ("tasks", name)) for name in broken]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, str):
+            words.add(part)
+        elif isinstance(part, list):
+            parts += part
+        elif isinstance(part, dict):
+            words.update(part)
+            parts += part.values()
+    return words

@@ -45,3 +45,25 @@ class Box:
 
     def open(self) -> None:
         """Take nothing."""
+
+
+def collect(items: Iterator[int], limit: int = 0) -> int:
+    """Consume; return what came, up to a limit."""
+    return sum(items) + limit
+
+
+def forward(items: Iterator[int]) -> Iterator[int]:
+    """Consume and publish."""
+    yield from items
+
+
+def swallow(items: Iterator[int]) -> None:
+    """Consume, and give nothing back."""
+    for _ in items:
+        return
+
+
+@functools.lru_cache
+def wrapped_two(items: Iterator[int], second: int) -> int:
+    """Consume with one more argument, which only an import can tell."""
+    return sum(items) + second

@@ -1,0 +1,594 @@
+"""Pipelines: what queues add to the rules of the scheduler.
+
+Tasks that queues join start together, or not at all, because each of them waits for the others.
+When one fails, the others are ended; when nobody reads a queue any more, those who fill it are
+closed; when nobody fills it any more, it ends. Like the scheduler this knows no items, no clock and
+no threads: only who has begun and who has ended.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import Literal, Protocol
+
+from orchestrator.events import Arrived, Cancelled, Drained, Ended, Failure, Outcome, State
+from orchestrator.nodes import (
+    CANCELLED,
+    FAILED,
+    FINAL,
+    READY,
+    RUNNING,
+    SUCCEEDED,
+    WAITING,
+    Action,
+    Arm,
+    CloseQueue,
+    EndQueue,
+    Feed,
+    Forget,
+    Node,
+    Over,
+    SetAside,
+)
+from orchestrator.plan.model import Pipeline, Plan, PlanQueue, Pool
+
+# How long a program that closed its stdin may take to end, before it counts as one that goes on.
+LEAVING_S = 0.2
+Rank = tuple[int, int]
+
+
+class Host(Protocol):
+    """What the scheduler does for its pipelines."""
+
+    plan: Plan
+    nodes: dict[str, Node]
+    free: dict[Pool, int]
+    counts: dict[State, int]
+    now: float
+
+    def ask(self, node: Node) -> None:
+        """Have the condition, or the items, of *node* looked at."""
+
+    def admit(self, node: Node) -> None:
+        """Make an instance ready, or ask for its condition first."""
+
+    def make_ready(self, node: Node) -> None:
+        """Let *node* start as soon as there is a slot."""
+
+    def expand(self, node: Node, count: int, *, record: bool) -> None:
+        """Give *node* its instances."""
+
+    def stop(self, node: Node, outcome: Outcome) -> None:
+        """Ask the attempt of *node* to end, as *outcome*."""
+
+    def cancel(self, node: Node) -> None:
+        """End *node*, which does not run, as cancelled."""
+
+    def skip(self, node: Node, reason: str, *, failure: bool) -> None:
+        """End *node*, which does not run, as skipped."""
+
+    def end_group(self, node: Node) -> None:
+        """End a task whose instances have all ended."""
+
+    def act(self, action: Action) -> None:
+        """Have *action* done, after what was decided before."""
+
+
+class Queue:
+    """A queue: who fills it and who reads it. *ended* and *closed* say what was told of it."""
+
+    __slots__ = ("closed", "consumers", "ended", "publishers", "spec")
+
+    def __init__(self, spec: PlanQueue) -> None:
+        self.spec = spec
+        self.publishers: list[Member] = []
+        self.consumers: list[Member] = []
+        self.ended = self.closed = False
+
+    def is_filled(self) -> bool:
+        """Tell whether anyone may still publish to it."""
+        return any(not member.finished for member in self.publishers)
+
+    def readers(self) -> Iterator[str]:
+        """Yield the names of those who may still take items from it."""
+        for member in self.consumers:
+            if not member.finished:
+                yield from (name for name in member.instances if name not in member.gone)
+                if member.open or not member.gang.begun:
+                    yield member.node.name
+
+
+class Member:
+    """A task as a part of a pipeline.
+
+    *slots* are those that it holds, *running* those in use; *elastic*: its instances may follow one
+    another, so that one slot is enough. *streaming*: they come through a queue, as long as it is
+    *open*; *wanted* were asked for and have not come. *instances* are what has not ended of it,
+    *gone* those of them that do not read any more, *tries* how often each failed with what it has
+    in hand.
+    """
+
+    __slots__ = (
+        "arrived", "asked", "closed", "elastic", "finished", "gang", "gone", "instances", "node",
+        "open", "publishes", "reads", "ready", "running", "seen", "settled", "slots", "spoiled",
+        "streaming", "tries", "wanted",
+    )  # fmt: skip
+
+    def __init__(self, node: Node, gang: "Gang") -> None:
+        spec = node.spec
+        self.node, self.gang = node, gang
+        self.publishes: Queue | None = None
+        self.reads: Queue | None = None
+        self.streaming = spec.source is not None
+        self.elastic = self.streaming or spec.foreach is not None or spec.items is not None
+        self.slots = self.running = self.wanted = self.arrived = 0
+        self.settled = self.asked = self.open = self.closed = self.finished = False
+        self.ready: deque[Node] = deque()
+        self.instances: dict[str, Node] = {} if spec.many else {node.name: node}
+        self.gone: set[str] = set()
+        self.seen: set[State] = set()
+        self.tries: dict[str, int] = {}
+        self.spoiled: dict[str, Failure] = {}
+
+    @property
+    def rank(self) -> Rank:
+        """Its place among all that wants to start."""
+        return -self.node.spec.priority, self.node.spec.order
+
+    def due(self) -> int:
+        """Return how many slots it keeps for what is not running."""
+        if self.finished:
+            return 0
+        return 1 if self.elastic else len(self.instances)
+
+
+class Gang:
+    """A pipeline: its members start together. *failed* names the task that ended it."""
+
+    __slots__ = (
+        "asked", "failed", "left", "members", "needs", "queues", "rank", "state", "stopped",
+        "unsettled",
+    )  # fmt: skip
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.needs: dict[Pool, int] = {
+            "threads": pipeline.threads,
+            "processes": pipeline.processes,
+        }
+        self.members: list[Member] = []
+        self.queues: list[Queue] = []
+        self.state: Literal["waiting", "ready", "begun", "over"] = "waiting"
+        self.left = self.unsettled = len(pipeline.members)
+        self.asked = 0
+        self.failed: str | None = None
+        self.stopped = False
+        self.rank: Rank = (0, 0)
+
+    @property
+    def begun(self) -> bool:
+        """Whether its members were let go."""
+        return self.state == "begun"
+
+    @property
+    def ending(self) -> bool:
+        """Whether its members are being ended."""
+        return self.failed is not None or self.stopped
+
+
+class Pipelines:
+    """The pipelines of one run."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.gangs: list[Gang] = []
+        self.queues = {name: Queue(spec) for name, spec in host.plan.queues.items()}
+        self._waiting: list[tuple[Rank, Gang]] = []  # for their slots
+        self._active: dict[str, Member] = {}  # those of whom something is ready
+        self._spent: list[Node] = []  # instances of items that ended in this turn
+        self._told: list[Node] = []  # and in turns before
+        for pipeline in host.plan.pipelines:
+            self._add(pipeline)
+
+    def __bool__(self) -> bool:
+        return bool(self.gangs)
+
+    def _add(self, pipeline: Pipeline) -> None:
+        gang = Gang(pipeline)
+        self.gangs.append(gang)
+        for name in pipeline.members:
+            node = self.host.nodes[name]
+            member = node.member = Member(node, gang)
+            gang.members.append(member)
+            spec = node.spec
+            if spec.publish is not None:
+                member.publishes = self.queues[spec.publish]
+                member.publishes.publishers.append(member)
+            if (reads := spec.consume or spec.source) is not None:
+                member.reads = self.queues[reads]
+                member.reads.consumers.append(member)
+        named = {m.publishes.spec.name: m.publishes for m in gang.members if m.publishes}
+        gang.queues = list(named.values())
+        gang.rank = min(member.rank for member in gang.members)
+
+    # Starting
+
+    def settle(self, member: Member) -> None:
+        """Take note that all that *member* needs has ended well."""
+        gang = member.gang
+        if member.settled:
+            return
+        member.settled = True
+        gang.unsettled -= 1
+        if gang.unsettled or gang.state != "waiting":
+            return
+        for each in gang.members:
+            spec = each.node.spec
+            templated = spec.foreach is not None and spec.items is None
+            if each.node.children is None and (
+                templated or (spec.when is not None and not each.elastic)
+            ):
+                each.asked = True
+                gang.asked += 1
+                self.host.ask(each.node)
+        if not gang.asked:
+            self._enqueue(gang)
+
+    def answered(self, member: Member) -> None:
+        """Take note that the condition of *member* is true, or that its items are known."""
+        gang = member.gang
+        if not member.asked:
+            return
+        member.asked = False
+        gang.asked -= 1
+        if not gang.asked and gang.state == "waiting" and not gang.unsettled:
+            self._enqueue(gang)
+
+    def _enqueue(self, gang: Gang) -> None:
+        gang.state = "ready"
+        heappush(self._waiting, (gang.rank, gang))
+
+    def first(self) -> Gang | None:
+        """Return the pipeline that waits for its slots and is next."""
+        while self._waiting and self._waiting[0][1].state != "ready":
+            heappop(self._waiting)
+        return self._waiting[0][1] if self._waiting else None
+
+    def fits(self, gang: Gang) -> bool:
+        """Tell whether *gang* can start now."""
+        free = self.host.free
+        return all(count <= max(0, free[pool]) for pool, count in gang.needs.items())
+
+    def begin(self, gang: Gang) -> None:
+        """Give *gang* its slots and let its members go."""
+        self.reserve(gang)
+        for member in gang.members:
+            if not member.finished:
+                self._begin(member)
+        for queue in gang.queues:  # some may have had nothing to do
+            self._look_at(queue)
+
+    def reserve(self, gang: Gang) -> None:
+        """Give *gang* its slots."""
+        gang.state = "begun"
+        for member in gang.members:
+            spec = member.node.spec
+            if not member.finished:
+                member.slots = spec.replicas if spec.replicas and not member.elastic else 1
+                self.host.free[member.node.pool] -= member.slots
+            if member.streaming:
+                member.open = True
+                member.node.left = 1  # the queue, which may bring more
+
+    def _begin(self, member: Member) -> None:
+        host, node = self.host, member.node
+        spec = node.spec
+        if member.streaming:
+            return
+        if node.children is not None:
+            for child in node.children:
+                host.admit(child)
+        elif member.elastic:
+            host.expand(node, len(spec.items or ()), record=True)
+        elif spec.replicas is not None:
+            host.expand(node, spec.replicas, record=True)
+        else:
+            host.make_ready(node)
+
+    # Slots
+
+    def ready(self, node: Node) -> None:
+        """Take note that *node*, of a member, may start."""
+        member = node.member
+        assert member is not None
+        member.instances[node.name] = node
+        member.ready.append(node)
+        self._active[member.node.name] = member
+
+    def due(self) -> Iterator[Node]:
+        """Yield what may start on a slot that is kept for it."""
+        for member in list(self._active.values()):
+            while member.running < member.slots and (node := _next(member)) is not None:
+                yield node
+            if _head(member) is None:
+                self._active.pop(member.node.name, None)
+
+    def elastic(self, pool: Pool) -> Member | None:
+        """Return the member that comes first among those to whom another slot would help."""
+        found = [
+            member
+            for member in self._active.values()
+            if member.node.pool == pool and _head(member) is not None
+        ]
+        return min(found, key=lambda member: member.rank, default=None)
+
+    def take(self, node: Node) -> None:
+        """Use a slot of its member's for *node*, or one more."""
+        member = node.member
+        assert member is not None
+        if not member.gang.begun and member.gang.state != "over":
+            self.reserve(member.gang)  # from a record: nothing else is decided
+        member.running += 1
+        member.instances[node.name] = node
+        if member.running > member.slots:
+            member.slots += 1
+            self.host.free[node.pool] -= 1
+
+    def give_back(self, node: Node) -> None:
+        """Give back the slot of *node*, unless its member keeps it for what follows."""
+        member = node.member
+        assert member is not None
+        member.running -= 1
+        self._trim(member)
+
+    def _trim(self, member: Member) -> None:
+        keep = max(member.running, member.due())
+        if member.slots > keep:
+            self.host.free[member.node.pool] += member.slots - keep
+            member.slots = keep
+
+    # Items, one by one
+
+    def feeds(self) -> Iterator[Feed]:
+        """Yield what may be taken from queues for which there is room."""
+        for gang in self.gangs:
+            if not gang.begun:
+                continue
+            for member in gang.members:
+                if not member.open:
+                    continue
+                free = max(0, self.host.free[member.node.pool])
+                room = free + member.slots - member.running - len(member.ready) - member.wanted
+                if room > 0:
+                    member.wanted += room
+                    yield Feed(member.node.name, room)
+
+    def arrived(self, event: Arrived) -> Arrived | None:
+        """Make an instance of the item that came."""
+        group = self.host.nodes.get(event.task)
+        if group is None or group.member is None or not group.member.open:
+            return None
+        member = group.member
+        member.wanted = max(0, member.wanted - 1)
+        member.arrived += 1
+        child = Node(f"{event.task}.{event.number}", event.number, group.spec, group)
+        group.left += 1
+        self.host.counts[WAITING] += 1
+        self.host.nodes[child.name] = member.instances[child.name] = child
+        self.host.admit(child)
+        return event
+
+    def drained(self, event: Drained) -> Drained | None:
+        """Take note that no more items will come."""
+        group = self.host.nodes.get(event.task)
+        if group is None or group.member is None or not group.member.open:
+            return None
+        self._shut(group.member)
+        return event
+
+    def _shut(self, member: Member) -> None:
+        """Wait for no more items; without an instance that is under way it has ended."""
+        member.open = False
+        node = member.node
+        node.left -= 1
+        if member.arrived:
+            self.host.counts[node.state] -= 1  # instances are counted, not the whole
+        if not node.left:
+            self.host.end_group(node)
+
+    def forget(self) -> None:
+        """Let go of instances of items that ended before this turn: their number has no end."""
+        spent, self._told, self._spent = self._told, self._spent, []
+        for node in spent:
+            if node.held:
+                self._told.append(node)
+            else:
+                del self.host.nodes[node.name]
+                self.host.act(Forget(node.name))
+
+    # Ends
+
+    def outcome(self, node: Node, event: Ended) -> Ended:
+        """Return *event* as it counts: a publisher that nobody reads any more did not fail."""
+        member = node.member
+        assert member is not None
+        queue = member.publishes
+        program = node.spec.mode == "subprocess" and event.outcome == "failed"
+        if program and queue is not None and (member.closed or event.cut):
+            return event._replace(outcome="ok", output="null", error=None)
+        queue = member.reads
+        if event.outcome == "ok" and queue is not None and not member.streaming:
+            early = event.unread or (not queue.ended and queue.is_filled())
+            others = [name for name in queue.readers() if name != node.name]
+            if early and not others and queue.spec.on_consumer_exit == "fail":
+                message = f"it ended before queue `{queue.spec.name}` did (on_consumer_exit: fail)"
+                error = Failure("EarlyExit", message)
+                return event._replace(outcome="failed", output=None, error=error)
+        return event
+
+    def count_tries(self, node: Node, event: Ended) -> int:
+        """Return how often *node* has failed, where *event* is a failure too."""
+        member = node.member
+        assert member is not None
+        if event.item_failures is not None:
+            tries = event.item_failures
+        else:
+            tries = member.tries.get(node.name, 0) + 1
+        member.tries[node.name] = tries
+        return tries
+
+    def may_retry(self, node: Node) -> bool:
+        """Tell whether its pipeline goes on, so that another try makes sense."""
+        member = node.member
+        assert member is not None
+        return not (member.gang.ending or member.closed)
+
+    def instance_ended(self, node: Node, state: State) -> None:
+        """Take note that *node*, a member or an instance of one, has ended."""
+        member = node.member
+        assert member is not None
+        member.instances.pop(node.name, None)
+        member.gone.discard(node.name)
+        member.tries.pop(node.name, None)
+        member.spoiled.pop(node.name, None)
+        member.seen.add(state)
+        if member.streaming and node is not member.node:
+            self._spent.append(node)
+        if state is not FAILED:
+            return
+        queue = member.reads
+        if member.streaming and queue is not None and queue.spec.dead_letter is not None:
+            self.host.act(SetAside(queue.spec.name, node.name))
+        elif member.gang.begun and not member.elastic and not node.spec.allow_failure:
+            self._fail(member.gang, node)
+
+    def ended(self, member: Member, state: State, *, failure: bool) -> None:
+        """Take note that *member* has ended as a whole, and see to the others."""
+        member.finished = True
+        self._trim(member)
+        gang = member.gang
+        gang.left -= 1
+        if gang.begun:
+            if state is FAILED and not tolerated(member):
+                self._fail(gang, member.node)
+            for queue in (member.publishes, member.reads):
+                if queue is not None:
+                    self._look_at(queue)
+            if not gang.left:
+                gang.state = "over"
+                self.host.act(Over(tuple(queue.spec.name for queue in gang.queues)))
+        elif gang.state != "over" and state is not SUCCEEDED:
+            gang.state = "over"
+            self._drop(gang, state, failure=failure or state is FAILED)
+
+    def _drop(self, gang: Gang, state: State, *, failure: bool) -> None:
+        """End all of a pipeline that has not begun, because one of it cannot run."""
+        what = "failed" if state is FAILED else "was skipped"
+        for member in gang.members:
+            if member.finished:
+                continue
+            node = member.node
+            nodes = [child for child in node.children or () if child.state not in FINAL] or [node]
+            for each in nodes:
+                if state is CANCELLED:
+                    self.host.cancel(each)
+                else:
+                    reason = node.spec.skip or f"what queues join it with {what}"
+                    self.host.skip(each, reason, failure=failure)
+
+    def _look_at(self, queue: Queue) -> None:
+        """End or close *queue* where nobody fills or reads it any more."""
+        gang = queue.publishers[0].gang
+        if gang.ending:
+            return  # all are being ended: nobody may take that for the end of the items
+        if not queue.is_filled():
+            if not queue.ended:
+                queue.ended = True
+                self.host.act(EndQueue(queue.spec.name))
+        elif not queue.closed and next(queue.readers(), None) is None:
+            self._close(queue)
+
+    def _close(self, queue: Queue) -> None:
+        queue.closed = True
+        spec = queue.spec
+        if spec.on_consumer_exit == "fail":
+            self._fail(queue.publishers[0].gang, queue.consumers[-1].node)
+            return
+        self.host.act(CloseQueue(spec.name, spec.on_consumer_exit == "drain"))
+        if spec.on_consumer_exit == "drain":
+            return
+        self.host.act(Arm(("closed", spec.name), self.host.plan.grace_s))
+        for member in queue.publishers:
+            if member.finished:
+                continue
+            member.closed = True
+            for node in list(member.instances.values()):
+                if node.state is not RUNNING:
+                    self.host.skip(node, f"nobody reads `{spec.name}` any more", failure=False)
+            if member.open:
+                self.host.act(Drained(member.node.name, member.arrived, self.host.now))
+                self._shut(member)
+
+    def still_closed(self, name: str) -> None:
+        """End those who publish to a closed queue and have taken no notice within the grace."""
+        for member in self.queues[name].publishers:
+            for node in list(member.instances.values()):
+                if node.state is RUNNING and node.stopping is None:
+                    self.host.stop(node, "ok")
+
+    def has_left(self, node: Node) -> None:
+        """Take note that *node* goes on without reading."""
+        member = node.member
+        if member is not None and member.reads is not None:
+            member.gone.add(node.name)
+            self._look_at(member.reads)
+
+    def _fail(self, gang: Gang, cause: Node) -> None:
+        """End *gang* because of *cause*, in the order of flow."""
+        if gang.ending:
+            return
+        gang.failed = cause.name
+        for member in gang.members:
+            for node in list(member.instances.values()):
+                if node is cause:
+                    continue
+                if node.state is not RUNNING:
+                    self.host.cancel(node)
+                elif node.stopping is None:
+                    self.host.stop(node, "stopped")
+            self._cut_off(member)
+
+    def stop(self) -> None:
+        """Bring no more items into a run that is being stopped."""
+        for gang in self.gangs:
+            if gang.begun:
+                gang.stopped = True
+                for member in gang.members:
+                    self._cut_off(member)
+
+    def _cut_off(self, member: Member) -> None:
+        if member.open:
+            member.seen.add(CANCELLED)
+            self.host.act(Cancelled(member.node.name, self.host.now))
+            self._shut(member)
+
+
+def tolerated(member: Member) -> bool:
+    """Tell whether failures of *member* count as success: allowed, or all set aside."""
+    if member.node.spec.allow_failure:
+        return True
+    queue = member.reads
+    return member.streaming and queue is not None and queue.spec.dead_letter is not None
+
+
+def _head(member: Member) -> Node | None:
+    """Return what of *member* may start next; what was ended while it waited is passed over."""
+    while member.ready and member.ready[0].state is not READY:
+        member.ready.popleft()
+    return member.ready[0] if member.ready else None
+
+
+def _next(member: Member) -> Node | None:
+    node = _head(member)
+    if node is not None:
+        member.ready.popleft()
+    return node

@@ -1,0 +1,96 @@
+"""One thread that waits for everything outside: children, what they say, their pipes."""
+
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from heapq import heappop, heappush
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+Call = Callable[[], None]
+
+
+class Poller:
+    """Calls back when a descriptor is ready; all that it calls runs on its own thread.
+
+    What is called must not block. An exception in it is dropped: the thread that waits for all the
+    others goes on.
+    """
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._selector.register(self._wake_read, READ, self._take_calls)
+        self._calls: deque[Call] = deque()
+        self._later: list[tuple[float, int, Call]] = []
+        self._later_count = 0
+        self._asleep = True  # whether it has to be woken for what is called next
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    def call(self, function: Call) -> None:
+        """Run *function* on the thread of the poller, soon. May be called from anywhere."""
+        self._calls.append(function)
+        if self._thread is None:
+            self._begin()
+        if self._asleep:
+            self._asleep = False
+            with suppress(OSError):
+                os.write(self._wake_write, b"x")
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closing:
+                thread = threading.Thread(target=self._loop, name="orch-poller", daemon=True)
+                thread.start()
+                self._thread = thread
+
+    def call_later(self, delay_s: float, function: Call) -> None:
+        """Run *function* on the thread of the poller after *delay_s*. On that thread only."""
+        self._later_count += 1
+        heappush(self._later, (time.monotonic() + delay_s, self._later_count, function))
+
+    def add(self, descriptor: int, events: int, ready: Call) -> None:
+        """Call *ready* whenever *descriptor* is. On the poller's thread, or before it runs."""
+        self._selector.register(descriptor, events, ready)
+
+    def remove(self, descriptor: int) -> None:
+        """Wait for *descriptor* no longer."""
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(descriptor)
+
+    def close(self) -> None:
+        """End the thread, once what it was told to do is done."""
+        self._closing = True
+        if self._thread is not None:
+            self.call(lambda: None)
+            self._thread.join(timeout=5.0)
+        self._selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        self._wake_write = -1  # a stray thread must not write into what gets this number next
+
+    def _loop(self) -> None:
+        while not self._closing:
+            patience_s = max(0.0, self._later[0][0] - time.monotonic()) if self._later else None
+            for key, _ in self._selector.select(patience_s):
+                with suppress(Exception):
+                    key.data()
+            while self._later and self._later[0][0] <= time.monotonic():
+                function = heappop(self._later)[2]
+                with suppress(Exception):
+                    function()
+
+    def _take_calls(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+        self._asleep = True  # before they are taken: what comes now wakes it once more
+        calls = self._calls
+        while calls:
+            function = calls.popleft()
+            with suppress(Exception):
+                function()

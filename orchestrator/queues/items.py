@@ -1,0 +1,81 @@
+"""An item as a value and as a line.
+
+JSON as the output of a task is, and by the same rules; at most 1 MiB. Text is taken byte for byte:
+what is not UTF-8 travels as lone surrogates.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from orchestrator import jsonio
+
+MAX_BYTES = jsonio.MAX_BYTES
+_STRICT = (
+    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)  # fmt: skip
+# A whole number that orjson would read as a float.
+_LONG = re.compile(rb"\d{19}").search
+
+Encode = Callable[[Any], bytes]
+Decode = Callable[[bytes], Any]
+
+
+def encode_json(value: Any) -> bytes:
+    """Return *value* as a line without its newline. Raises ``OutputError``."""
+    try:
+        line = orjson.dumps(value, option=_STRICT)
+    except TypeError:  # half a character, a very long number, or no JSON at all
+        return jsonio.dumps(value, "the item").encode()
+    if b"null" in line and value is not None:  # orjson writes NaN so
+        return jsonio.dumps(value, "the item").encode()
+    if len(line) > MAX_BYTES:
+        raise jsonio.OutputError(
+            f"the item is {len(line)} bytes of JSON, expected at most {MAX_BYTES}"
+        )
+    return line
+
+
+def decode_json(line: bytes) -> Any:
+    """Return the value of a line. Raises ``ValueError`` where it is not JSON."""
+    if len(line) > 18 and _LONG(line):  # noqa: PLR2004
+        try:
+            return jsonio.loads(line)
+        except jsonio.OutputError as error:
+            raise ValueError(str(error)) from None
+    return orjson.loads(line)
+
+
+def encode_text(value: Any) -> bytes:
+    """Return *value*, which is text of one line, as that. Raises ``OutputError``."""
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise jsonio.OutputError(f"the item is a `{kind}`, expected text (format: text)")
+    if "\n" in value:
+        raise jsonio.OutputError("the item holds a newline, and is a line (format: text)")
+    try:
+        line = value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise jsonio.OutputError("the item holds half a character (a surrogate)") from None
+    if len(line) > MAX_BYTES:
+        raise jsonio.OutputError(f"the item is {len(line)} bytes, expected at most {MAX_BYTES}")
+    return line
+
+
+def decode_text(line: bytes) -> str:
+    """Return the text of a line."""
+    return line.decode("utf-8", "surrogateescape")
+
+
+def check_json(line: bytes) -> None:
+    """Raise ``ValueError`` where *line* is not JSON."""
+    orjson.loads(line)
+
+
+CODECS: dict[str, tuple[Encode, Decode]] = {
+    "json": (encode_json, decode_json),
+    "text": (encode_text, decode_text),
+}
