@@ -83,7 +83,7 @@ def test_events_can_be_looked_at_with_sql(journal, tmp_path):
         rows = db.execute(
             "SELECT json_extract(event, '$[1]') FROM events WHERE kind = 'ended'"
         ).fetchall()
-    assert rows == [("a",), ("b",), ("c",), ("d",)]
+    assert rows == [("a",), ("b",), ("c",), ("d",), ("h",)]
 
 
 def test_odd_text_is_recorded(journal, tmp_path):

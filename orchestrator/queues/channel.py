@@ -32,6 +32,9 @@ class Window(Protocol):
     def taken(self) -> int:
         """Return how many items the other side has taken since the last time this was asked."""
 
+    def left(self) -> int:
+        """Return how many are left of those that were lent."""
+
 
 class Meter:
     """Adds up how long how many waited."""
@@ -241,7 +244,7 @@ class Channel:
             self._out -= count
             if self.closed or self.draining:
                 return
-            self._returned.append(lines)
+            self._returned.appendleft(lines)
             self._wake_all(self._getters, self._starved)
 
     # Windows: what is lent to processes
@@ -258,11 +261,11 @@ class Channel:
                 self._look_into_windows()
             self._see_to_putters()
 
-    def remove_window(self, window: Window, left: int) -> None:
-        """Ask *window* no longer; *left* lines of it were never taken."""
+    def remove_window(self, window: Window) -> None:
+        """Ask *window* no longer; what is left in it counts no more."""
         with self._lock:
             if window in self._windows:
-                self._lent -= window.taken() + left
+                self._lent -= window.taken() + window.left()
                 self._windows.remove(window)
             self._see_to_putters()
 

@@ -246,6 +246,10 @@ class Outlet:
         taken, self._seen = handed - self._seen, handed
         return taken
 
+    def left(self) -> int:
+        """Return how many of the items that were lent count as not taken."""
+        return self._given - self._seen
+
     def _write_more(self) -> None:
         """Write as many items as make sense: the pipe is empty, or there are new ones."""
         if self._descriptor < 0:
@@ -316,7 +320,9 @@ class Outlet:
     def _forget_taken(self) -> None:
         """Let go of what was handed out, but for the last one, which is in hand."""
         self._channel.look()
-        while self._dropped < self._seen - 1:
+        assert self._ledger is not None
+        handed = self._ledger.handed  # not `_seen`: a process that was killed has taken less
+        while self._dropped < min(handed, self._given) - 1:
             self._window.popleft()
             self._dropped += 1
 
@@ -342,7 +348,7 @@ class Outlet:
         handed = min(self._ledger.handed, self._given)
         window = list(self._window)
         left = window[handed - self._dropped :]
-        self._channel.remove_window(self, len(left))
+        self._channel.remove_window(self)
         index = handed - self._dropped - 1
         in_hand = window[index] if 0 <= index < len(window) else None
         self._ledger.close()
