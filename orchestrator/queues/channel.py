@@ -7,6 +7,7 @@ come back. The lock is held for a few lines at a time, never while anyone waits.
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Protocol
 
 from orchestrator.events import Measured
@@ -126,18 +127,36 @@ class Channel:
                 lines.clear()
                 return True
             while lines:
-                if not self._has_room(len(lines[0])):
+                fitting = self._fitting(lines)
+                if not fitting:
                     self._wait(self._putters, self._blocked, writer)
                     return False
-                line = lines.popleft()
-                self._lines.append(line)
-                self._size += len(line)
-                self._in += 1
-                depth = len(self._lines) + self._lent
-                self._depth_max = max(self._depth_max, depth)
-                if self._getters:
+                self._lines.extend(fitting)
+                self._in += len(fitting)
+                self._depth_max = max(self._depth_max, len(self._lines) + self._lent)
+                for _ in range(min(len(fitting), len(self._getters))):
                     self._wake(self._getters, self._starved)
             return True
+
+    def _fitting(self, lines: "deque[bytes]") -> list[bytes]:
+        """Take from *lines* those that there is room for."""
+        if not self._has_room(len(lines[0])):
+            return []
+        room = self.spec.maxsize - len(self._lines) - self._lent
+        if room >= len(lines):
+            found = list(lines)
+        else:
+            found = list(islice(lines, room))
+        size = sum(map(len, found))
+        while len(found) > 1 and self._size + size > self.spec.max_bytes:
+            size -= len(found.pop())
+        self._size += size
+        if len(found) == len(lines):
+            lines.clear()
+        else:
+            for _ in found:
+                lines.popleft()
+        return found
 
     def _has_room(self, size: int) -> bool:
         if self._lent:
@@ -189,17 +208,20 @@ class Channel:
                 # what was handed out of it is not told: there must be room for more beside it, or
                 # nobody could bring what the window would be looked at for
                 most = min(most, max(1, self._low // max(1, len(self._windows))))
-            while len(found) < most and size > 0:
-                again = self._next_returned() if self._returned else None
+            while self._returned and len(found) < most and size > 0:
+                again = self._next_returned()
                 if again is not None:
                     found.append(again)
-                elif self._lines:
-                    line = self._lines.popleft()
-                    self._size -= len(line)
-                    found.append((line, 0))
-                else:
+                    size -= len(again[0]) + 1
+            count, before = 0, size
+            for line in islice(self._lines, most - len(found)):
+                if size <= 0:
                     break
-                size -= len(found[-1][0]) + 1
+                size -= len(line) + 1
+                count += 1
+            self._size -= before - size - count
+            pop = self._lines.popleft
+            found += [(pop(), 0) for _ in range(count)]
             self._out += len(found)
             if lend:
                 self._lent += len(found)

@@ -144,3 +144,63 @@ int main(int argc, char **argv) {
     return worst != 0;
 }
 """
+
+QUEUE = """\
+# COUNT items through a queue.Queue(100) from one thread to another.
+import sys, threading
+from queue import Queue
+count, items = int(sys.argv[1]), Queue(100)
+def give():
+    for i in range(count):
+        items.put(i)
+    items.put(None)
+threading.Thread(target=give).start()
+taken = 0
+while items.get() is not None:
+    taken += 1
+assert taken == count
+"""
+
+MP_QUEUE = """\
+# COUNT items through a multiprocessing.Queue(100) to another process.
+import multiprocessing, sys
+def take(items, count):
+    taken = 0
+    while items.get() is not None:
+        taken += 1
+    assert taken == count
+if __name__ == "__main__":
+    count, items = int(sys.argv[1]), multiprocessing.Queue(100)
+    other = multiprocessing.Process(target=take, args=(items, count))
+    other.start()
+    for i in range(count):
+        items.put(i)
+    items.put(None)
+    other.join()
+    assert other.exitcode == 0
+"""
+
+FLOW = """\
+# Functions that give COUNT items and take them.
+def give(count):
+    yield from range(count)
+def take(items, count):
+    taken = sum(1 for _ in items)
+    assert taken == count, taken
+"""
+
+WRITER = """\
+# COUNT lines to stdout, each flushed.
+import sys
+out = sys.stdout.buffer
+for i in range(int(sys.argv[1])):
+    out.write(b"%d\\n" % i)
+    out.flush()
+"""
+
+READER = """\
+# COUNT lines from stdin.
+import sys
+taken = sum(1 for _ in sys.stdin.buffer)
+assert taken == int(sys.argv[1]), taken
+"""

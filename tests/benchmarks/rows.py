@@ -293,6 +293,65 @@ def start(lab: Lab) -> list[Row]:
     ]  # fmt: skip
 
 
+_GIVES = {
+    "function": 'mode: thread, function: "flow:give", args: [{count}]',
+    "process": 'mode: process, function: "flow:give", args: [{count}]',
+    "program": 'mode: subprocess, program: writer.py, args: ["{count}"]',
+}
+_TAKES = {
+    "function": 'mode: thread, function: "flow:take", args: [{count}]',
+    "process": 'mode: process, function: "flow:take", args: [{count}]',
+    "program": 'mode: subprocess, program: reader.py, args: ["{count}"]',
+}
+
+
+def queues(lab: Lab) -> list[Row]:
+    """Items a second between two tasks."""
+    count = 200_000
+    programs = (("flow", peers.FLOW), ("writer", peers.WRITER), ("reader", peers.READER),
+                ("queue_", peers.QUEUE), ("mp_queue", peers.MP_QUEUE))  # fmt: skip
+    written = {name: lab.write(f"{name}.py", text) for name, text in programs}
+    pipe = lab.write(
+        "pipe.sh", f'"{sys.executable}" writer.py $1 | "{sys.executable}" reader.py $1\n'
+    )
+    compared = (
+        ("function", "function", "maxsize: 100", "queue"), ("function", "program", "", "mp"),
+        ("function", "process", "", "mp"), ("process", "process", "", "mp"),
+        ("program", "function", "", "mp"), ("program", "program", "maxsize: 1000", "pipe"),
+        ("program", "program", "", "pipe"),
+    )  # fmt: skip
+    cases: dict[str, Measure] = {}
+    for give, take, bound, _ in compared:
+        for number in (0, count):
+            text = (
+                f"queues: {{q: {{{bound}}}}}\nlimits: {{processes: 2}}\ntasks:\n"
+                f"  give: {{{_GIVES[give]}, publish: q}}\n  take: {{{_TAKES[take]}, consume: q}}\n"
+            ).replace("{count}", str(number))
+            label = f"{give} {take} {bound} {number}"
+            job = lab.write(f"flow{len(cases)}.yaml", text)
+            cases[label] = _spent(lab, job, "-q")
+    for number in (0, count):
+        cases[f"queue {number}"] = _peer(lab, written["queue_"], number)
+        cases[f"mp {number}"] = _peer(lab, written["mp_queue"], number)
+        cases[f"pipe {number}"] = lambda n=number: lab.spent("/bin/sh", str(pipe), str(n)).seconds  # type: ignore[misc]
+    found = lab.rounds(7, cases)
+
+    def rates(name: str) -> list[float]:
+        return [1e6 / us for us in per_task_us(found, f"{name} {count}", f"{name} 0", count)]
+
+    over = {
+        "queue": "queue.Queue(100), two threads", "mp": "multiprocessing.Queue(100)",
+        "pipe": "the same programs, a bare pipe",
+    }  # fmt: skip
+    rows = []
+    for give, take, bound, peer in compared:
+        how = f", {bound}" if bound else ", a plain pipe" if give == take == "program" else ""
+        name = f"queues: {give} -> {take}{how}"
+        ours = rates(f"{give} {take} {bound}")
+        rows.append(Row(name, over[peer], ours, rates(peer), unit="items/s"))
+    return rows
+
+
 BENCHMARKS: dict[str, Callable[[Lab], list[Row]]] = {
     "start": start,
     "wide": wide,
@@ -301,4 +360,5 @@ BENCHMARKS: dict[str, Callable[[Lab], list[Row]]] = {
     "reading": reading,
     "launch": launch,
     "process": process,
+    "queues": queues,
 }
