@@ -1,51 +1,47 @@
 """A census of Python modules: the functions of ``configs/census.yaml``."""
 
-import json
+import heapq
 import os
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from orchestrator import task
 
+SUMMED = ("lines", "functions", "classes", "documentable", "documented")
 
-def find_modules(source: str, folder: str, shards: int, without: str) -> list[str]:
-    """List every ``*.py`` below *source*, dealt to *shards* files in *folder*; return their paths.
 
-    Folders named *without* are passed over. Large files are dealt first, so that each shard holds
-    about the same number of bytes.
+def find_modules(source: str, without: str) -> Iterator[dict[str, str]]:
+    """Yield every ``*.py`` below *source*; folders named *without* are passed over.
+
+    Returns how many there were.
     """
-    sized: list[tuple[int, str]] = []
+    found = 0
     for place, folders, names in os.walk(source):
-        folders[:] = [name for name in folders if name != without]
-        for name in names:
+        folders[:] = sorted(name for name in folders if name != without)
+        for name in sorted(names):
             if name.endswith(".py"):
                 path = os.path.join(place, name)
-                sized.append((os.path.getsize(path), path))
-    sized.sort(reverse=True)
-    print(f"{len(sized)} modules below {source}")
-    lists = []
-    for shard in range(shards):
-        path = Path(folder, f"shard-{shard}.txt")
-        path.write_text("".join(f"{name}\n" for _, name in sized[shard::shards]))
-        lists.append(str(path))
-    task.log.info("modules found", modules=len(sized), shards=shards)
-    return lists
+                yield {"path": path, "module": os.path.relpath(path, source)}
+                found += 1
+    task.log.info("modules found", modules=found)
+    return found
 
 
-def total(facts: list[str]) -> dict[str, Any]:
-    """Add up the facts in the files *facts*, of which each line is the JSON of one module."""
-    names = ("modules", "lines", "functions", "classes", "documented", "unreadable")
-    sums = dict.fromkeys(names, 0)
-    for index, name in enumerate(facts):
-        with open(name, encoding="utf-8") as file:
-            for line in file:
-                fact = json.loads(line)
-                sums["modules"] += 1
-                if fact["error"] is not None:
-                    sums["unreadable"] += 1
-                    continue
-                for key in ("lines", "functions", "classes", "documented"):
-                    sums[key] += fact[key]
-        task.progress(index + 1, len(facts))
+def total(facts: Iterator[dict[str, Any]], top: int) -> dict[str, Any]:
+    """Add up *facts*, one of each module, and keep those of the *top* longest modules."""
+    sums: dict[str, Any] = dict.fromkeys(("modules", "unreadable", *SUMMED), 0)
+    largest: list[tuple[int, str, dict[str, Any]]] = []
+    for fact in facts:
+        sums["modules"] += 1
+        if fact["error"] is not None:
+            sums["unreadable"] += 1
+            continue
+        for key in SUMMED:
+            sums[key] += fact[key]
+        heapq.heappush(largest, (fact["lines"], fact["module"], fact))
+        if len(largest) > top:
+            heapq.heappop(largest)
+        task.progress(sums["modules"])
     print(f"{sums['modules']} modules, {sums['lines']} lines")
+    sums["largest"] = [fact for _, _, fact in sorted(largest, reverse=True)]
     return sums

@@ -23,7 +23,7 @@ class Poller:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._selector.register(self._wake_read, READ, self._take_calls)
+        self._selector.register(self._wake_read, READ, self._wake_up)
         self._calls: deque[Call] = deque()
         self._later: list[tuple[float, int, Call]] = []
         self._later_count = 0
@@ -37,7 +37,7 @@ class Poller:
         self._calls.append(function)
         if self._thread is None:
             self._begin()
-        if self._asleep:
+        if self._asleep:  # it is not when it calls itself
             self._asleep = False
             with suppress(OSError):
                 os.write(self._wake_write, b"x")
@@ -76,21 +76,32 @@ class Poller:
 
     def _loop(self) -> None:
         while not self._closing:
-            patience_s = max(0.0, self._later[0][0] - time.monotonic()) if self._later else None
-            for key, _ in self._selector.select(patience_s):
+            self._run_calls()
+            patience_s = self._run_later()
+            self._asleep = True  # before the last look: what is called now wakes it
+            if self._calls:
+                patience_s = 0.0
+            ready = self._selector.select(patience_s)
+            self._asleep = False
+            for key, _ in ready:
                 with suppress(Exception):
                     key.data()
-            while self._later and self._later[0][0] <= time.monotonic():
-                function = heappop(self._later)[2]
-                with suppress(Exception):
-                    function()
 
-    def _take_calls(self) -> None:
-        with suppress(BlockingIOError):
-            os.read(self._wake_read, 4096)
-        self._asleep = True  # before they are taken: what comes now wakes it once more
+    def _run_calls(self) -> None:
         calls = self._calls
         while calls:
             function = calls.popleft()
             with suppress(Exception):
                 function()
+
+    def _run_later(self) -> float | None:
+        """Run what is due, and return how long nothing more will be."""
+        while self._later and (left_s := self._later[0][0] - time.monotonic()) <= 0:
+            function = heappop(self._later)[2]
+            with suppress(Exception):
+                function()
+        return left_s if self._later else None
+
+    def _wake_up(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)

@@ -113,14 +113,7 @@ class Run:
             "file": self.loaded.file,
             "root": self.plan.root,
             "params": self.plan.params,
-            "queues": {
-                queue.name: {
-                    "direct": queue.direct,
-                    "publishers": queue.publishers,
-                    "consumers": queue.consumers,
-                }
-                for queue in self.plan.queues.values()
-            },
+            "queues": joined(self.plan),
             "started_at": wall_text(self.clock.started_at),
             "pid": os.getpid(),
             "orch": __version__,
@@ -199,6 +192,18 @@ def platform_limits(platform: str = sys.platform) -> str | None:
         f"on {platform} threads have no working directory of their own and programs cannot speak "
         "to orch (task.log, task.progress); only Linux is tested"
     )
+
+
+def joined(plan: Plan) -> dict[str, Any]:
+    """Return which tasks each queue joins, as JSON data."""
+    return {
+        queue.name: {
+            "direct": queue.direct,
+            "publishers": list(queue.publishers),
+            "consumers": list(queue.consumers),
+        }
+        for queue in plan.queues.values()
+    }
 
 
 def _task_rows(plan: Plan) -> Iterator[tuple[str, str, int | None]]:

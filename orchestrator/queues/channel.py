@@ -143,10 +143,7 @@ class Channel:
         if not self._has_room(len(lines[0])):
             return []
         room = self.spec.maxsize - len(self._lines) - self._lent
-        if room >= len(lines):
-            found = list(lines)
-        else:
-            found = list(islice(lines, room))
+        found = list(islice(lines, room))
         size = sum(map(len, found))
         while len(found) > 1 and self._size + size > self.spec.max_bytes:
             size -= len(found.pop())

@@ -3,9 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.events import Measured
 from orchestrator.spec.words import listing
 
 _CLEAR = 0.2  # of the time; less is no finding
+
+
+def share(part_s: float | None, queue: Measured) -> float | None:
+    """Return *part_s* as a share of the time since *queue* was first used; None for None."""
+    if part_s is None:
+        return None
+    return round(part_s / queue.open_s, 4) if queue.open_s else 0.0
 
 
 def bottleneck(queues: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -29,6 +37,23 @@ def bottleneck(queues: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None
             _, task, name = max(found)
             return {"task": task, "queue": name, what: counted[name][what]}
     return None
+
+
+def of_measured(
+    measured: Mapping[str, Measured], joined: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Return what ``bottleneck`` does; *joined* has ``publishers`` and ``consumers`` of each."""
+    return bottleneck(
+        {
+            name: {
+                "full": share(queue.full_s, queue),
+                "empty": share(queue.empty_s, queue),
+                "publishers": joined[name]["publishers"],
+                "consumers": joined[name]["consumers"],
+            }
+            for name, queue in measured.items()
+        }
+    )
 
 
 def in_words(found: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from orchestrator.events import (
 from orchestrator.journal import Record, headline
 from orchestrator.nodes import worst
 from orchestrator.places import is_live, output_files
-from orchestrator.report.bottleneck import bottleneck
+from orchestrator.report.bottleneck import bottleneck, share
 
 _STATES: dict[str, State] = {"ok": "succeeded", "stopped": "cancelled"}
 
@@ -156,10 +156,6 @@ class View:
         if seen is None:
             nothing = None if joined["direct"] else 0
             seen = Measured(name, 0.0, joined["direct"], *(nothing,) * 8, 0.0, 0, False)
-
-        def share(part_s: float | None) -> float | None:
-            return None if part_s is None else round(part_s / seen.open_s, 4) if seen.open_s else 0
-
         return {
             "direct": seen.direct,
             "publishers": joined["publishers"],
@@ -170,8 +166,8 @@ class View:
             "depth_max": seen.depth_max,
             "publishers_blocked_s": _rounded(seen.publishers_blocked_s),
             "consumers_starved_s": _rounded(seen.consumers_starved_s),
-            "full": share(seen.full_s),
-            "empty": share(seen.empty_s),
+            "full": share(seen.full_s, seen),
+            "empty": share(seen.empty_s, seen),
             "dead_letters": seen.dead_letters,
         }
 

@@ -23,9 +23,12 @@ from orchestrator.events import (
     StopAsked,
 )
 from orchestrator.logs import LEVELS, Log, to_json
+from orchestrator.report.bottleneck import of_measured
 from orchestrator.runners.children import signal_name
-from orchestrator.running import Run, platform_limits
+from orchestrator.running import Run, joined, platform_limits
 
+# A run that is shorter need not be told what held it up.
+_WORTH_TELLING_S = 1.0
 MAX_TEXT = 2000
 # What orch itself says needs no name before it.
 _OWN_TYPES = frozenset(
@@ -66,6 +69,7 @@ class Narrator:
     def __init__(self, run: Run, log: Log) -> None:
         self._run, self._log = run, log
         self._nodes = run.scheduler.nodes
+        self._queues: dict[str, Measured] = {}
         self._verbose, self._talks = log.enabled("debug"), log.enabled("info")
         tasks = len(run.plan.tasks)
         log.log("info", "run started", job=run.plan.name, tasks=tasks)
@@ -161,11 +165,15 @@ class Narrator:
         """Tell of a queue whose tasks have all ended."""
         if not event.over:
             return
+        self._queues[event.queue] = event
         fields = {"queue": event.queue, "items_in": event.items_in, "items_out": event.items_out}
         known = {key: value for key, value in fields.items() if value is not None}
         self._log.log("debug", "queue ended", **known)
 
     def _finished(self, event: Finished) -> None:
+        found = of_measured(self._queues, joined(self._run.plan))
+        if found is not None and event.at > _WORTH_TELLING_S:
+            self._log.log("info", "bottleneck", **found)
         counts = self._run.scheduler.counts
         shown = {state: counts[state] for state in ("succeeded", "failed", "skipped", "cancelled")}
         self._log.log(

@@ -6,7 +6,8 @@ from typing import Any, TextIO
 
 from orchestrator.events import Asked, Ended, Measured, Noted, Recorded
 from orchestrator.plan.model import Plan
-from orchestrator.running import Run
+from orchestrator.report.bottleneck import in_words, of_measured, share
+from orchestrator.running import Run, joined
 from orchestrator.spec.durations import show
 from orchestrator.spec.words import printable
 
@@ -142,7 +143,7 @@ def _drawn_queues(queues: list[Measured], plan: Plan) -> Any:
         spec = plan.queues[queue.queue]
         depth, most = queue.depth or 0, spec.maxsize
         bar = f"{'━' * round(min(1.0, depth / most) * 10):╌<10}"
-        full = (queue.full_s or 0.0) / queue.open_s if queue.open_s else 0.0
+        full = share(queue.full_s, queue) or 0.0
         grid.add_row(
             Text("  ═", "magenta"),
             Text(queue.queue),
@@ -150,7 +151,12 @@ def _drawn_queues(queues: list[Measured], plan: Plan) -> Any:
             Text(f"{queue.items_in:,} in, {queue.items_out:,} out", "dim"),
             Text(f"full {full:.0%} of the time", "yellow" if full > _OFTEN else "dim"),
         )
-    return grid
+    found = of_measured({queue.queue: queue for queue in queues}, joined(plan))
+    whole = Table.grid()
+    whole.add_row(grid)
+    if found is not None:
+        whole.add_row(Text(f"  {in_words(found)}", "yellow"))
+    return whole
 
 
 def _progress(data: dict[str, Any]) -> str:
