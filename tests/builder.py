@@ -159,6 +159,7 @@ class Builder:
         self._runs: list[Path] = []
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ORCH_")}
         self.env = {**inherited, "PWD": str(root)}
+        self.timeout_s = TIMEOUT_S
 
     def file(self, name: str, text: str, *, mode: int = 0o644) -> Path:
         """Write *text*, without its common indentation, to *name*."""
@@ -207,7 +208,7 @@ class Builder:
             text=True,
             cwd=cwd,
             env={**self.env, "PWD": str(cwd), **env},
-            timeout=TIMEOUT_S,
+            timeout=self.timeout_s,
             check=False,
             start_new_session=True,
         )
