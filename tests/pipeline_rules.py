@@ -12,6 +12,7 @@ from orchestrator.events import (
     Arrived,
     Cancelled,
     Drained,
+    Ended,
     Expanded,
     Fired,
     Left,
@@ -102,6 +103,7 @@ class Stage:
         self.open = self.closed = False
         self.wanted = self.arrived = 0
         self.state = self.at = None
+        self.short_since, self.stranded = None, False  # it lost its slot to a thread that is stuck
 
     def count(self, *states):
         """Return how many parts are in one of *states*."""
@@ -196,6 +198,10 @@ class PipelineWatch(Watch):
                 if part is not None and part.why is None:
                     part.gone = True
                     self.review(part.stage.group, stamp, left=part)
+            case ("held", task, attempt):
+                part = self.part(task)
+                if part is not None and part.state == "backoff" and part.attempt == attempt:
+                    self.give_up_held(part, stamp)
             case ("timeout", task, attempt):
                 self.tell(self.running(task, attempt), "timed_out")
             case ("retry", task, attempt):
@@ -204,6 +210,29 @@ class PipelineWatch(Watch):
                     part.state = "ready"
             case _:
                 pass
+
+    def stall(self, stamp):
+        """Look at what is given up because only threads that are stuck could bring the run on."""
+        super().stall(stamp)
+        if self.stalled:
+            for stage in self.stages.values():
+                for part in list(stage.parts.values()):
+                    self.give_up_held(part, stamp)
+
+    def give_up_held(self, part, stamp):
+        """Expect that *part* is waited for no longer, if its thread has not returned."""
+        if part.held and part.state == "backoff":
+            self.moved = self.scheduler.now
+            self.expected.append((Ended, part.name))
+            self.end(part, "failed", stamp)
+
+    def waiting(self):
+        """Return what waits for the thread of its last attempt, but for parts of pipelines."""
+        return [name for name in super().waiting() if self.part(name) is None]
+
+    def has_hope(self):
+        """Tell whether anything but threads that are stuck may bring the run on."""
+        return super().has_hope() or any(stage.open for stage in self.stages.values())
 
     def _gone(self, event, _counted, _stamp):
         if self.running(event.task, event.attempt) is not None:
@@ -251,20 +280,38 @@ class PipelineWatch(Watch):
         part = self.part(event.task)
         super()._ended(event, stamp)
         if part is None:
-            if event.task in self.stages and not event.attempt:
-                self.stages[event.task].seen.add("failed")
             return
         if event.attempt == 0:
-            self.end(part, "failed", self.unit(event.task).outcomes[0][1])
+            if part.state not in FINAL:
+                self.end(part, "failed", stamp)
             return
         state = self.state_after(part, event, stamp)
         part.held = event.left_running
         if state is None:
             part.state = "backoff"
-            if not part.held:
+            if part.held:
+                self.expected.append(Arm(("held", part.name, part.attempt), self.plan.grace_s))
+            else:
                 self.expected.append((Retrying, part.name))
         else:
             self.end(part, state, stamp)
+
+    def _unprepared(self, event, stamp):
+        """Object where it could be told, or still be launched; return when it was given up."""
+        part, stage = self.part(event.task), self.stages.get(event.task.partition(".")[0])
+        if stage is None or stamp[1] == 0:
+            return super()._unprepared(event, stamp)
+        if part is None:
+            short = any(count > self.free(pool) for pool, count in stage.group.needs.items())
+            self._need(self.stalled, f"{event.task} is given up and there is hope")
+            self._need(short, f"{event.task} is given up and there are slots")
+        elif part.state not in FINAL:
+            waited_s = self.scheduler.now - (stage.short_since or self.scheduler.now)
+            patient = self.stalled or stage.stranded or waited_s >= self.plan.grace_s - EPSILON_S
+            self._need(part.state == "ready" and patient, f"{event.task} is given up too early")
+            self._need(self.free(POOL_OF[stage.spec.mode]) < 0, f"{event.task} has its slot")
+            stage.stranded = True
+        return stamp
 
     def check_outcome(self, event, unit):
         """Object where an attempt may not count as *event* says."""
@@ -288,7 +335,7 @@ class PipelineWatch(Watch):
         if part.why == "ok":
             return ("failed", "Timeout") if raw.left_running else ("ok", None)
         if part.why == "stopped":
-            if group.cause is None:
+            if group.cause in (None, part.name):
                 return "stopped", "stopped with the run"
             return "stopped", f"stopped with its pipeline: task `{group.cause}` failed"
         if raw.outcome == "failed" and stage.spec.mode == "subprocess" and stage.fills is not None:
@@ -360,7 +407,9 @@ class PipelineWatch(Watch):
             for need in spec.needs:
                 self._need(self.is_over(need), f"{name} begins before {need} has ended")
             if spec.when is not None and not stage.elastic:
-                self._need(self.decided.get(name, (False,))[0], f"{name} begins, `when` is not true")
+                self._need(
+                    self.decided.get(name, (False,))[0], f"{name} begins, `when` is not true"
+                )
             if spec.foreach is not None:
                 self._need(name in self.expanded, f"{name} begins without its items")
         for pool, count in group.needs.items():
@@ -461,8 +510,9 @@ class PipelineWatch(Watch):
                     self.expected.append(EndQueue(line.spec.name))
             elif not line.closed and not line.is_read():
                 line.closed = True
-                fails = line.spec.on_consumer_exit == "fail" and left is not None
-                if fails and not left.stage.spec.allow_failure:
+                to_blame = left is not None and not left.stage.spec.allow_failure
+                to_blame = to_blame and not left.stage.closed
+                if to_blame and line.spec.on_consumer_exit == "fail":
                     self.fail(group, left.name, stamp)
                 else:
                     self.close(line, stamp)
@@ -527,7 +577,11 @@ class PipelineWatch(Watch):
         part.state, part.attempt = "running", part.attempt + 1
         part.why = part.error = None
         part.gone = False
-        self._need(self.free(pool) >= 0, f"{name}: no slot in {pool}")
+        running = sum(
+            stage.count("running") for stage in self.stages.values()
+            if POOL_OF[stage.spec.mode] == pool
+        )  # fmt: skip
+        self._need(super().free(pool) >= running, f"{name}: no slot in {pool}")
 
     def give_back_slot(self, name, pool):
         """Count a slot for what ended."""
@@ -625,10 +679,12 @@ class PipelineWatch(Watch):
                 return action
             case Over(names):
                 return (Over, *sorted(names))
-            case Arm(("closed" | "left", *_), _):
+            case Arm(("closed" | "left" | "held", *_), _):
                 return action
             case Drained(name):
                 return (Drained, name)
+            case Ended(name, 0) if (Ended, name) in self.expected:
+                return (Ended, name)
             case Stop(name, _, False) if self.part(name) is not None:
                 return action
             case Resolve(name) if self.part(name) is not None:
@@ -665,9 +721,22 @@ class PipelineWatch(Watch):
             if stage.state is not None:
                 state = nodes[stage.spec.name].state
                 self._need(state == stage.state, f"{stage.spec.name}: {state}, not {stage.state}")
-            kept = not stage.elastic or not stage.count("running")
-            idle = kept and stage.count("ready") and self.free(POOL_OF[stage.spec.mode]) >= 0
-            self._need(not idle, f"{stage.spec.name} is ready and its slot is idle")
+            self.check_kept_slot(stage)
+
+    def check_kept_slot(self, stage):
+        """Object where *stage* could start something on a slot of its own."""
+        now, name = self.scheduler.now, stage.spec.name
+        idle = stage.count("ready") and not (stage.elastic and stage.count("running"))
+        short = self.free(POOL_OF[stage.spec.mode]) < 0
+        self._need(short or not idle, f"{name} is ready and its slot is idle")
+        stage.stranded = stage.stranded and short
+        if not (short and idle):
+            stage.short_since = None
+        elif stage.short_since is None:
+            stage.short_since = now
+        else:
+            waited_s = now - stage.short_since
+            self._need(waited_s <= self.plan.grace_s + EPSILON_S, f"{name} waits for a slot")
 
     def check_feeds(self, actions):
         """Object where more is taken from queues than there is room for, or too little."""
@@ -762,8 +831,9 @@ class PipelineWatch(Watch):
             name = group.stages[0].spec.name
             self._need(group.over or group.begun is None, f"the pipeline of {name} is not over")
             if group.cause is not None:
-                failed = self.finals.get(group.cause, "failed")
-                self._need(failed == "failed", f"{group.cause} ended a pipeline and is {failed}")
+                state = self.finals.get(group.cause, "failed")
+                fits = state == "failed" or (state == "cancelled" and self.stop is not NEVER)
+                self._need(fits, f"{group.cause} ended a pipeline and is {state}")
         states = {name: node.state for name, node in scheduler.nodes.items()}
         lost = [name for name, state in states.items() if state not in FINAL]
         self._need(not lost, f"the run ends and {lost} have not")

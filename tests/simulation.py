@@ -12,6 +12,7 @@ have ended.
 import sys
 import time
 from collections import Counter
+from functools import partial
 from heapq import heappop, heappush
 from multiprocessing import Pool
 from random import Random
@@ -108,13 +109,15 @@ class Life:
 class World:
     """Does what the engine and the runners do, with chance instead of programs."""
 
+    stuck = 0.7  # how often a thread does not stop
+
     def __init__(self, seed, make=Scheduler):
         self.seed, self.make = seed, make
         self.rng = rng = Random(seed)
-        self.plan = random_plan(rng)
+        self.plan = self.draw_plan(rng)
         self.run_id, self.fail_fast = f"run{seed}", rng.random() < 0.15
         self.scheduler = make(self.plan, self.run_id, fail_fast=self.fail_fast)
-        self.watch = Watch(self.plan, self.scheduler, fail_fast=self.fail_fast)
+        self.watch = self.watcher(self.plan, self.scheduler, fail_fast=self.fail_fast)
         self.heap, self.pushed, self.now, self.turn = [], 0, 0.0, 0
         self.lives, self.stop_at = {}, -1.0
         self.record, self.trace = [], []
@@ -122,8 +125,16 @@ class World:
         self._plan_stops()
         for _ in range(rng.choice((0, 0, 1, 3))):
             name = rng.choice((*self.plan.tasks, "nobody", "t0.7"))
-            number = rng.randint(5, 9) if name != "nobody" else 0
+            number = rng.randint(50, 54) if name != "nobody" else 0
             self.post(rng.random() * 8, Ended(name, number, "ok", 0.0))
+
+    def draw_plan(self, rng):
+        """Return what is to be run."""
+        return random_plan(rng)
+
+    def watcher(self, plan, scheduler, *, fail_fast):
+        """Return who looks over the scheduler's shoulder."""
+        return Watch(plan, scheduler, fail_fast=fail_fast)
 
     def _plan_stops(self):
         rng = self.rng
@@ -140,11 +151,17 @@ class World:
         return self.rng.choice((0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.5, 2.0, 4.0))
 
     def post(self, delay_s, event, life=None):
-        """Let *event* happen; as the end of *life* only if no other end was planned since."""
-        self.pushed += 1
+        """Let *event* happen; as the end of *life* only if no other end was planned since.
+
+        One that can be called only moves the world.
+        """
         guard = (life, life.plan) if life is not None else None
-        due = self.now + delay_s
-        heappush(self.heap, (due, self.rng.random(), self.pushed, event, guard))
+        self.post_at(self.now + delay_s, self.rng.random(), event, guard)
+
+    def post_at(self, due, key, event, guard=None):
+        """Let *event* happen at *due*; at the same moment by *key*, then as they were posted."""
+        self.pushed += 1
+        heappush(self.heap, (due, key, self.pushed, event, guard))
 
     def run(self):
         """Run until the end and return how. Raises ``Violation``."""
@@ -169,14 +186,17 @@ class World:
                 life, plan = guard
                 if life.plan != plan:
                     continue
-                self.over(life, event)
+                event = self.over(life, event)
+            if callable(event):
+                event()
+                continue
             if event.__class__ is not Fired:
                 event = event._replace(at=self.now)
             found.append(event)
         return found
 
     def over(self, life, event):
-        """Bury *life*; its end may be told again, and otherwise."""
+        """Bury *life* and return its end, which may be told again, and otherwise."""
         life.plan += 1
         del self.lives[life.name, life.number]
         if self.rng.random() < 0.2:
@@ -184,6 +204,7 @@ class World:
             self.post(self.some_time(), twin)
         if event.left_running and self.rng.random() < 0.6:
             self.post(0.5 + self.some_time(), Returned(life.name, life.number, 0.0))
+        return event
 
     def take_turn(self, events):
         """Fold, decide, record, act, as the engine does; and look at it all."""
@@ -191,10 +212,7 @@ class World:
         recorded = []
         for index, event in enumerate(events):
             counted = scheduler.apply(event)
-            if counted is not None:
-                watch.fact(counted, (turn, 0, index))
-            elif event.__class__ is Fired and event.timer[0] == "stall":
-                watch.stall((turn, 0, index))
+            watch.heard(event, counted, (turn, 0, index))
             if counted.__class__ in KINDS:
                 recorded.append(counted)
         actions = scheduler.decide(self.now)
@@ -230,8 +248,6 @@ class World:
         rng = self.rng
         spec = self.scheduler.nodes[name].spec
         life = self.lives[name, number] = Life(name, number, spec)
-        stopped = self.stop_at >= self.now or self.scheduler.stopping is not None
-        ends = stopped or spec.timeout_s is not None or self.plan.timeout_s is not None
         fate = rng.random()
         if fate < 0.6:
             self.post(self.some_time(), Ended(name, number, "ok", 0.0), life)
@@ -240,8 +256,13 @@ class World:
             self.post(self.some_time(), Ended(name, number, "failed", 0.0, final=final), life)
         elif fate < 0.88:
             self.post(0.0, Ended(name, number, "launch_failed", 0.0), life)
-        elif not ends:
+        elif not self.will_be_told(spec):
             self.post(30.0, Ended(name, number, "ok", 0.0), life)
+
+    def will_be_told(self, spec):
+        """Tell whether an attempt of *spec* is told to end sooner or later."""
+        stopped = self.stop_at >= self.now or self.scheduler.stopping is not None
+        return stopped or spec.timeout_s is not None or self.plan.timeout_s is not None
 
     def stop(self, name, number, *, force):
         """Tell an attempt to end; only *force* is sure to be heard."""
@@ -249,7 +270,7 @@ class World:
         if life is None or (life.told and not force):
             return
         life.told = True
-        if force and life.spec.mode == "thread" and rng.random() < 0.7:
+        if force and life.spec.mode == "thread" and rng.random() < self.stuck:
             ended = Ended(name, number, "timed_out", 0.0, left_running=True)
         elif force:
             ended = Ended(name, number, rng.choice(("stopped", "failed")), 0.0, signal=9)
@@ -267,7 +288,7 @@ class World:
             chance = rng.random()
             if chance < 0.1:
                 event = Ended(name, 0, "launch_failed", 0.0, final=True)
-            elif node.spec.many and node.group is None:
+            elif node.spec.foreach is not None and node.group is None:
                 event = Expanded(name, "[]", rng.choice((0, 1, 2, 3)), 0.0)
             else:
                 event = Decided(name, chance < 0.7, 0.0)
@@ -387,11 +408,22 @@ class Watch:
             found = self.units[name] = Unit()
         return found
 
+    def spec(self, name):
+        """Return the task that *name*, of it or of an instance, belongs to."""
+        return self.plan.tasks[name.partition(".")[0]]
+
+    def heard(self, event, counted, stamp):
+        """Take note of *event* and of what it counted as."""
+        if counted is not None:
+            self.fact(counted, stamp)
+        elif event.__class__ is Fired and event.timer[0] == "stall":
+            self.stall(stamp)
+
     def fact(self, event, stamp):
         """Take note of what counted, or was decided, and object."""
-        handle = HANDLERS.get(event.__class__)
-        if handle is not None:
-            handle(self, event, stamp)
+        handler = HANDLERS.get(event.__class__)
+        if handler is not None:
+            getattr(self, handler)(event, stamp)
 
     def _need(self, holds, text):
         if not holds:
@@ -399,30 +431,48 @@ class Watch:
 
     def _started(self, event, _stamp):
         name, number, now = event
-        unit, node = self.unit(name), self.scheduler.nodes[name]
-        spec = node.spec
+        unit, spec = self.unit(name), self.spec(name)
         self._need(name not in self.finals, f"{name} starts after its end")
         self._need(unit.attempt is None, f"{name}.{number} starts while {unit.attempt} runs")
         self._need(unit.held is None, f"{name}.{number} starts while a given-up thread runs")
         self._need(number == unit.started + 1, f"{name}: attempt {number} after {unit.started}")
-        self._need(number <= spec.retry.attempts, f"{name}: attempt {number} is one too many")
+        self._need(self.may_try(name, number), f"{name}: attempt {number} is one too many")
         self._need(now >= unit.due - EPSILON_S, f"{name}.{number} starts before {unit.due}")
         self._need(self.force is NEVER, f"{name} starts after a forced stop")
         if self.stop is not NEVER:
-            cleans = spec.name in self.cleanups and number == 1
+            cleans = self.cleans(spec) and number == 1
             self._need(cleans, f"{name}.{number} starts after a stop")
         for need in spec.needs:
             self._need(self.is_over(need), f"{name} starts before its need {need} has ended")
         unit.started, unit.attempt, unit.since, unit.told = number, number, now, None
-        pool = POOL_OF[spec.mode]
-        self._need(not self.is_full(pool), f"{name}: no slot in {pool}")
-        self.used[pool] += 1
+        self.take_slot(name, POOL_OF[spec.mode])
         self.moved = now
 
-    def is_full(self, pool):
-        """Tell whether no slot is free; threads that are stuck beyond their number take some."""
+    def may_try(self, name, number):
+        """Tell whether there may be an attempt *number*."""
+        return number <= self.spec(name).retry.attempts
+
+    def cleans(self, spec):
+        """Tell whether *spec* may make its first attempt after the stop."""
+        return spec.name in self.cleanups
+
+    def take_slot(self, name, pool):
+        """Count a slot for what was started."""
+        self._need(not self.is_full(pool), f"{name}: no slot in {pool}")
+        self.used[pool] += 1
+
+    def give_back_slot(self, _name, pool):
+        """Count a slot for what ended."""
+        self.used[pool] -= 1
+
+    def free(self, pool):
+        """Return how many slots are free; threads that are stuck beyond their number take some."""
         spare = max(0, self.given_up - self.plan.threads) if pool == "threads" else 0
-        return self.used[pool] + spare >= self.slots[pool]
+        return self.slots[pool] - self.used[pool] - spare
+
+    def is_full(self, pool):
+        """Tell whether no slot is free."""
+        return self.free(pool) <= 0
 
     def is_over(self, task):
         """Tell whether nothing of *task* runs or will run."""
@@ -435,8 +485,8 @@ class Watch:
         )
 
     def _ended(self, event, stamp):
-        name, number, outcome = event.task, event.attempt, event.outcome
-        unit, spec = self.unit(name), self.scheduler.nodes[name].spec
+        name, number = event.task, event.attempt
+        unit, spec = self.unit(name), self.spec(name)
         self._need(number not in unit.outcomes, f"{name}.{number} ends twice")
         self._need(number == (unit.attempt or 0), f"{name}.{number} ends and was not running")
         if number == 0:
@@ -445,23 +495,28 @@ class Watch:
         if number == 0:
             return
         self.moved = event.at
-        if unit.told is not None:
-            self._need(outcome in ("timed_out", "stopped"), f"{name} was told to stop: {outcome}")
-        if outcome == "timed_out":
-            limit_s = spec.timeout_s
-            late = limit_s is not None and event.at - unit.since >= limit_s - EPSILON_S
-            self._need(late, f"{name}.{number} timed out too early")
-        if outcome == "stopped":
-            self._need(self.stop is not NEVER, f"{name}.{number} was stopped, and nobody asked")
+        self.check_outcome(event, unit)
         unit.attempt = None
-        self.used[POOL_OF[spec.mode]] -= 1
+        self.give_back_slot(name, POOL_OF[spec.mode])
         if event.left_running:
             unit.held = number
             self.given_up += 1
 
+    def check_outcome(self, event, unit):
+        """Object where an attempt may not count as *event* says."""
+        name, number, outcome = event.task, event.attempt, event.outcome
+        if unit.told is not None:
+            self._need(outcome in ("timed_out", "stopped"), f"{name} was told to stop: {outcome}")
+        if outcome == "timed_out":
+            limit_s = self.spec(name).timeout_s
+            late = limit_s is not None and event.at - unit.since >= limit_s - EPSILON_S
+            self._need(late, f"{name}.{number} timed out too early")
+        if outcome == "stopped":
+            self._need(self.stop is not NEVER, f"{name}.{number} was stopped, and nobody asked")
+
     def _unprepared(self, event, stamp):
         """Object where it could be told, or still be launched; return when it was given up."""
-        name, spec = event.task, self.scheduler.nodes[event.task].spec
+        name, spec = event.task, self.spec(event.task)
         fits = event.outcome == "launch_failed" and event.final
         self._need(fits, f"{name} ends without an attempt: {event}")
         if stamp[1] == 0:
@@ -477,20 +532,29 @@ class Watch:
 
     def stall(self, stamp):
         """Look at what is given up because only threads that are stuck could bring the run on."""
-        now, waits = self.scheduler.now, []
-        hope = self.asked or now - self.moved < self.plan.grace_s - EPSILON_S
-        for name, unit in self.units.items():
-            hope = hope or unit.attempt is not None or (unit.held is None and unit.due > now)
-            if unit.held is not None and name not in self.finals:
-                spec = self.scheduler.nodes[name].spec
-                if state_after(self, spec, *unit.outcomes[unit.held]) is None:
-                    waits.append(name)
-        if not hope and self.given_up and self.stalled is None:
+        waits = self.waiting()
+        if self.given_up and self.stalled is None and not self.has_hope():
             self.stalled = (stamp, waits, [pool for pool in self.slots if self.is_full(pool)])
         for name in waits:
             if self.scheduler.nodes[name].state == "failed":
                 self._need(self.stalled, f"{name} is given up and there is hope")
                 self.unit(name).gave_up = stamp
+
+    def waiting(self):
+        """Return what waits for the thread of its last attempt."""
+        return [
+            name for name, unit in self.units.items()
+            if unit.held is not None and name not in self.finals
+            and state_after(self, self.spec(name), *unit.outcomes[unit.held]) is None
+        ]  # fmt: skip
+
+    def has_hope(self):
+        """Tell whether anything but threads that are stuck may bring the run on."""
+        now = self.scheduler.now
+        return self.asked or now - self.moved < self.plan.grace_s - EPSILON_S or any(
+            unit.attempt is not None or (unit.held is None and unit.due > now)
+            for unit in self.units.values()
+        )  # fmt: skip
 
     def _returned(self, event, _stamp):
         unit = self.unit(event.task)
@@ -500,13 +564,18 @@ class Watch:
         self.moved = event.at
 
     def _retrying(self, event, _stamp):
-        unit, policy = self.unit(event.task), self.scheduler.nodes[event.task].spec.retry
+        unit, policy = self.unit(event.task), self.spec(event.task).retry
         self._need(unit.held is None, f"{event.task} is to be retried and its thread still runs")
-        full_s = min(policy.delay_s * policy.backoff ** (event.attempt - 1), policy.max_delay_s)
+        tries = self.tries(event)
+        full_s = min(policy.delay_s * policy.backoff ** (tries - 1), policy.max_delay_s)
         least_s = full_s / 2 if policy.jitter else full_s
         fits = least_s - EPSILON_S <= event.delay_s <= full_s + EPSILON_S
         self._need(fits, f"{event.task}: a delay of {event.delay_s} instead of {full_s}")
         unit.due = event.at + event.delay_s
+
+    def tries(self, event):
+        """Return how many tries there were before the delay of *event*."""
+        return event.attempt
 
     def _left(self, event, _stamp):
         self._need(self.unit(event.task).attempt is None, f"{event} and it runs")
@@ -532,18 +601,22 @@ class Watch:
                    for name, unit in self.units.items())  # fmt: skip
 
     def _told(self, action, _stamp):
-        unit, spec = self.unit(action.task), self.scheduler.nodes[action.task].spec
+        unit, spec = self.unit(action.task), self.spec(action.task)
         if unit.attempt != action.attempt:
             return  # it ended in the same turn
         now = self.scheduler.now
         if action.force:
             told = unit.told is not None and now - unit.told >= spec.grace_s - EPSILON_S
             self._need(told or self.force is not NEVER, f"{action.task} is killed without grace")
-        elif self.stop is NEVER:
+        elif self.stop is NEVER and not self.may_be_told(action.task):
             late = spec.timeout_s is not None and now - unit.since >= spec.timeout_s - EPSILON_S
             self._need(late, f"{action.task}.{action.attempt} is told to stop too early")
         if unit.told is None:
             unit.told = now
+
+    def may_be_told(self, _name):
+        """Tell whether there is a reason to end an attempt but its time limit and a stop."""
+        return False
 
     def _decided(self, event, stamp):
         self._need(event.task not in self.decided, f"{event.task} is decided twice")
@@ -553,11 +626,11 @@ class Watch:
     def _expanded(self, event, stamp):
         self._need(event.task not in self.expanded, f"{event.task} is expanded twice")
         self.expanded[event.task] = (event.instances, stamp)
-        items = self.plan.tasks[event.task].items
-        if items is None:
+        count = self.plan.tasks[event.task].count
+        if count is None:
             self._answered(event)
         else:
-            self._need(event[1:3] == ("null", len(items)), f"{event} and it has {len(items)} items")
+            self._need(event[1:3] == ("null", count), f"{event} and it has {count} items")
 
     def _resolve(self, action, _stamp):
         self._need(action.task not in self.asked, f"{action.task} is looked at twice")
@@ -574,25 +647,37 @@ class Watch:
 
     def check(self, actions):
         """Check the whole after a turn."""
-        scheduler, finals = self.scheduler, self.finals
+        scheduler = self.scheduler
         self._need(scheduler.now >= self.time, "time runs backwards")
         self.time, self.stalled = scheduler.now, None
+        counts = self.check_states()
+        self._need(counts == scheduler.counts, f"counts: {scheduler.counts}, in truth {counts}")
+        self.check_order(actions)
+
+    def check_states(self):
+        """Object to states that cannot be, and return how many there are of each."""
+        scheduler, finals = self.scheduler, self.finals
         counts = dict.fromkeys(scheduler.counts, 0)
-        ready = {"threads": [], "processes": []}
         for name, node in scheduler.nodes.items():
             state = node.state
             if not node.children:
                 counts[state] += 1
                 runs = name in self.units and self.units[name].attempt is not None
                 self._need(runs == (state == "running"), f"{name} is {state}; it runs: {runs}")
-                if state == "ready":
-                    ready[node.pool].append(rank(node))
             if state in FINAL:
                 was = finals.setdefault(name, state)
                 self._need(was == state, f"{name} was {was} and is {state}")
             else:
                 self._need(name not in finals, f"{name} had ended and is {state}")
-        self._need(counts == scheduler.counts, f"counts: {scheduler.counts}, in truth {counts}")
+        return counts
+
+    def check_order(self, actions):
+        """Object where a slot is free for what waits, or the wrong one was started."""
+        scheduler = self.scheduler
+        ready = {"threads": [], "processes": []}
+        for node in scheduler.nodes.values():
+            if node.state == "ready":
+                ready[node.pool].append(rank(node))
         for pool, waiting in ready.items():
             started = [
                 rank(scheduler.nodes[action.task]) for action in actions
@@ -607,7 +692,7 @@ class Watch:
 
     def ended(self, finished):
         """Compare the end with the one that must be."""
-        states, code = judge(self)
+        states, code = self.judge()
         for name, node in self.scheduler.nodes.items():
             expected = states.get(name)
             self._need(node.state == expected, f"{name} is {node.state}, must be {expected}")
@@ -617,20 +702,24 @@ class Watch:
             stopped = self.stop[0] <= min(self.failures)[0]
             self._need(stopped, "the run went on after a failure")
 
+    def judge(self):
+        """Return the states that must come out, and how the run must end."""
+        return judge(self)
+
 
 HANDLERS = {
-    Started: Watch._started,
-    Ended: Watch._ended,
-    Returned: Watch._returned,
-    Retrying: Watch._retrying,
-    Skipped: Watch._left,
-    Cancelled: Watch._left,
-    StopAsked: Watch._stop_asked,
-    Stop: Watch._told,
-    Decided: Watch._decided,
-    Expanded: Watch._expanded,
-    Resolve: Watch._resolve,
-    Finished: Watch._finish,
+    Started: "_started",
+    Ended: "_ended",
+    Returned: "_returned",
+    Retrying: "_retrying",
+    Skipped: "_left",
+    Cancelled: "_left",
+    StopAsked: "_stop_asked",
+    Stop: "_told",
+    Decided: "_decided",
+    Expanded: "_expanded",
+    Resolve: "_resolve",
+    Finished: "_finish",
 }
 
 
@@ -661,24 +750,37 @@ def judge(watch):
         verdict = judge_task(watch, spec, needs, states)
         states[spec.name] = verdict.state
         verdicts[spec.name] = verdict
-        if not spec.allow_failure:
-            watch.failures += failures_of(watch, spec)
-        if verdict.kind == "skipped for a failure":
-            failed, verdict.kind = True, "bad"
-        elif verdict.state in ("failed", "cancelled") and not spec.allow_failure:
-            verdict.kind = "bad"
-            failed |= verdict.state == "failed"
+        failed |= weigh(watch, spec, verdict)
+    return states, how_it_ends(watch, failed=failed)
+
+
+def weigh(watch, spec, verdict):
+    """Complete what *verdict* is to those that need *spec*; tell whether it fails the run."""
+    if not spec.allow_failure:
+        watch.failures += failures_of(watch, spec)
+    if verdict.kind == "skipped for a failure":
+        verdict.kind = "bad"
+        return True
+    if verdict.state in ("failed", "cancelled") and not spec.allow_failure:
+        verdict.kind = "bad"
+        return verdict.state == "failed"
+    return False
+
+
+def how_it_ends(watch, *, failed):
+    """Return the run's state and exit code."""
     if watch.reason == "timeout":
-        return states, ("failed", 124)
+        return "failed", 124
     if watch.reason == "signal":
-        return states, ("cancelled", 128 + watch.signal)
-    return states, ("failed", 1) if failed else ("succeeded", 0)
+        return "cancelled", 128 + watch.signal
+    return ("failed", 1) if failed else ("succeeded", 0)
 
 
 def failures_of(watch, spec):
     """Yield when *spec*, or an instance of it, failed for good."""
     for name, unit in watch.units.items():
-        if name.partition(".")[0] == spec.name and watch.scheduler.nodes[name].state == "failed":
+        failed = unit.outcomes and watch.finals.get(name) == "failed"
+        if failed and name.partition(".")[0] == spec.name:
             yield unit.gave_up or max(at for _, at in unit.outcomes.values())
 
 
@@ -695,20 +797,10 @@ def in_order(plan):
 
 def judge_task(watch, spec, needs, states):
     """Return the verdict on a task, and leave those on its instances in *states*."""
-    settled = (max((need.at[0] for need in needs), default=0), 2, 0)
-    # when it is cancelled if nothing of it has begun by then
-    end = watch.force if spec.name in watch.cleanups else watch.stop
-    if spec.skip is not None:
-        return Verdict("skipped", min(settled, watch.stop))
-    if end < settled:
-        return Verdict("cancelled", end)
-    kinds = {need.kind for need in needs}
-    if spec.run_when == "succeeded" and "bad" in kinds:
-        return Verdict("skipped", settled, "skipped for a failure")
-    if spec.run_when == "succeeded" and "idle" in kinds:
-        return Verdict("skipped", settled, "idle")
-    if spec.run_when == "failed" and "bad" not in kinds:
-        return Verdict("skipped", settled, "idle")
+    settled, end = moments(watch, spec, needs)
+    verdict = held_back(watch, spec, needs)
+    if verdict is not None:
+        return verdict
     if not spec.many:
         return judge_unit(watch, spec, spec.name, settled, end)
     if spec.name not in watch.expanded:
@@ -725,6 +817,29 @@ def judge_task(watch, spec, needs, states):
                  "succeeded")  # fmt: skip
     last = max((verdict.at for verdict in found), default=at)
     return Verdict(state, last, "idle" if state == "skipped" else "good")
+
+
+def moments(watch, spec, needs):
+    """Return when *needs* had ended, and when *spec* is cancelled if nothing of it has begun."""
+    settled = (max((need.at[0] for need in needs), default=0), 2, 0)
+    return settled, watch.force if spec.name in watch.cleanups else watch.stop
+
+
+def held_back(watch, spec, needs):
+    """Return the verdict on a task that its needs, or a stop, keep from starting; None if none."""
+    settled, end = moments(watch, spec, needs)
+    if spec.skip is not None:
+        return Verdict("skipped", min(settled, watch.stop))
+    if end < settled:
+        return Verdict("cancelled", end)
+    kinds = {need.kind for need in needs}
+    if spec.run_when == "succeeded" and "bad" in kinds:
+        return Verdict("skipped", settled, "skipped for a failure")
+    if spec.run_when == "succeeded" and "idle" in kinds:
+        return Verdict("skipped", settled, "idle")
+    if spec.run_when == "failed" and "bad" not in kinds:
+        return Verdict("skipped", settled, "idle")
+    return None
 
 
 def unresolved(watch, name, end):
@@ -788,9 +903,9 @@ def state_after(watch, spec, event, at):
 # The command line
 
 
-def simulate(seed, make=Scheduler):
+def simulate(seed, make=Scheduler, world=World):
     """Run *seed*; return None, or the violation and the world it happened in."""
-    world = World(seed, make)
+    world = world(seed, make)
     try:
         world.run()
     except Violation as violation:
@@ -800,10 +915,10 @@ def simulate(seed, make=Scheduler):
     return None
 
 
-def first_violation(seeds, make=Scheduler):
+def first_violation(seeds, make=Scheduler, world=World):
     """Return the text for the first of *seeds* that does not hold, or None."""
     for seed in seeds:
-        found = simulate(seed, make)
+        found = simulate(seed, make, world)
         if found is not None:
             return describe(seed, *found)
     return None
@@ -822,6 +937,8 @@ def describe(seed, violation, world, turns=12):
         keys = {key: value for key in PlanTask.__slots__ if key not in ("name", "order")
                 and (value := getattr(task, key)) != getattr(empty, key)}  # fmt: skip
         lines.append(f"  {task.name}: {keys}")
+    lines += [f"  {queue}".replace("max_bytes=67108864, ", "") for queue in plan.queues.values()]
+    lines += [f"  {pipeline}" for pipeline in plan.pipelines]
     for now, events, actions in world.trace[-turns:]:
         lines.append(f"  {now:g} <- {', '.join(map(brief, events))}")
         lines.append(f"  {' ' * len(f'{now:g}')} -> {', '.join(map(brief, actions))}")
@@ -838,18 +955,18 @@ def brief(event):
     return f"{type(event).__name__}({' '.join(shown)})"
 
 
-def _chunk(seeds):
-    return len(seeds), first_violation(seeds)
+def _chunk(seeds, world):
+    return len(seeds), first_violation(seeds, world=world)
 
 
-def main(arguments):
+def main(arguments, world=World):
     """Run as many seeds as asked for and say how it went."""
     numbers = [int(argument) for argument in arguments]
     count, first = (numbers + [1000, 0][len(numbers) :])[:2]
     chunks = [range(at, min(at + 100, first + count)) for at in range(first, first + count, 100)]
     begun, done = time.perf_counter(), 0
     with Pool(2) as pool:
-        for size, said in pool.imap(_chunk, chunks):
+        for size, said in pool.imap(partial(_chunk, world=world), chunks):
             done += size
             if said is not None:
                 sys.stdout.write(f"{said}\n")

@@ -254,6 +254,32 @@ def test_consumer_that_closes_its_stdin(job: Builder) -> None:
     assert running.finish().code == 0
 
 
+def test_child_of_a_function_holds_no_pipe_open(job: Builder) -> None:
+    """A process that a function forks, and that outlives it, keeps no consumer from its end."""
+    gate = job.gate("gate")
+    job.module(
+        MODULE
+        + f"""
+def forks():
+    yield 1
+    if os.fork() == 0:
+        open("{gate.path}", "rb").read(1)
+        os._exit(0)
+"""
+    )
+    job.tasks(
+        """
+        give: {mode: thread, function: "m:forks", publish: q}
+        take: {mode: subprocess, command: [cat], consume: q, output: json}
+        """,
+        head="queues: {q: {}}",
+    )
+    running = job.start()
+    assert running.wait_for("ended", task="take")["output"] == 1
+    gate.open()
+    assert running.finish().code == 0
+
+
 def test_allowed_failure_is_an_end(job: Builder) -> None:
     """What may fail does not end its pipeline: the others see the end of its items."""
     job.module(MODULE)

@@ -77,7 +77,7 @@ class Bench:
         self.on = Gate(folder / "gate.on")
         self.posted: SimpleQueue[Ended | Returned | Noted] = SimpleQueue()
         self._unended = 0
-        self.poller = Poller()
+        self.poller = Poller(lambda error: self.posted.put(error))
         self.watcher = Watcher(self.poller, lambda _: None)
         post, now = self.posted.put, time.monotonic
         plan = Plan("contract", str(folder), {})

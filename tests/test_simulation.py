@@ -257,7 +257,7 @@ class FoldRewritesOutcome(Scheduler):
     """Takes, when it folds, what failed while the run was being stopped for something stopped."""
 
     def _ended(self, event):
-        if self._folding and self.stopping is not None and event.outcome == "timed_out":
+        if self.folding and self.stopping is not None and event.outcome == "timed_out":
             event = event._replace(outcome="stopped")
         return super()._ended(event)
 
@@ -266,7 +266,7 @@ class FoldForgetsAStop(Scheduler):
     """Takes, when it folds, an attempt that was stopped for one that failed."""
 
     def _ended(self, event):
-        if self._folding and event.outcome == "stopped":
+        if self.folding and event.outcome == "stopped":
             event = event._replace(outcome="failed")
         return super()._ended(event)
 
@@ -275,9 +275,9 @@ class FoldDecidesAnew(Scheduler):
     """Folds as it lives: leaves what it decided by the way among the actions."""
 
     def fold(self, event):  # noqa: D102
-        self._folding = True
+        self.folding = True
         self.apply(event)
-        self._folding = False
+        self.folding = False
 
 
 class FoldCancelsAnew(Scheduler):
@@ -285,7 +285,7 @@ class FoldCancelsAnew(Scheduler):
 
     def _stop_asked(self, event):
         counted = super()._stop_asked(event)
-        if self._folding and counted is not None:
+        if self.folding and counted is not None:
             self._cancel_what_waits()
         return counted
 
@@ -295,7 +295,7 @@ class FoldForgetsWhatBegan(Scheduler):
 
     def _start(self, node):
         super()._start(node)
-        node.begun = not self._folding
+        node.begun = not self.folding
 
 
 class FoldForgetsTheSignal(Scheduler):
@@ -892,7 +892,7 @@ def test_a_stall_counts_from_the_last_move():
 # Folding the record
 
 
-def test_folding_keeps_a_time_limit_apart_from_a_stop():
+def testfolding_keeps_a_time_limit_apart_from_a_stop():
     """An attempt in its grace after a time limit when the run is stopped is folded as failed."""
     bench = Bench({"timeout_s": 1.0})
     bench.tell(Fired(("timeout", "a", 1), 1.0))
@@ -902,7 +902,7 @@ def test_folding_keeps_a_time_limit_apart_from_a_stop():
     assert bench.folded() == bench.states
 
 
-def test_folding_knows_the_instances_of_a_list():
+def testfolding_knows_the_instances_of_a_list():
     """The instances of a ``foreach`` over a list are on record, and folded."""
     bench = Bench(many(2))
     assert bench.of(Expanded) == [Expanded("a", "null", 2, 0.0)]
@@ -910,7 +910,7 @@ def test_folding_knows_the_instances_of_a_list():
     assert bench.folded() == bench.states
 
 
-def test_folding_does_not_cancel_an_empty_list():
+def testfolding_does_not_cancel_an_empty_list():
     """A ``foreach`` over an empty list has succeeded before a stop, and that is on record."""
     bench = Bench(many(0), {})
     assert bench.of(Expanded) == [Expanded("a", "null", 0, 0.0)]
@@ -918,14 +918,14 @@ def test_folding_does_not_cancel_an_empty_list():
     assert bench.folded() == bench.states
 
 
-def test_folding_keeps_what_could_not_be_prepared():
+def testfolding_keeps_what_could_not_be_prepared():
     """A condition that could not be told is folded as a failure."""
     bench = Bench({"when": "?"})
     bench.end("a", "launch_failed", attempt=0)
     assert bench.folded() == bench.states
 
 
-def test_folding_keeps_a_skip_in_the_turn_of_a_stop():
+def testfolding_keeps_a_skip_in_the_turn_of_a_stop():
     """What was skipped in the turn of a stop is folded as skipped, not as cancelled."""
     bench = Bench({"when": "?"}, {})
     bench.tell(Decided("a", False, 0.0), StopAsked("signal", False, 0.0))
@@ -933,7 +933,7 @@ def test_folding_keeps_a_skip_in_the_turn_of_a_stop():
     assert bench.folded() == bench.states
 
 
-def test_folding_decides_nothing():
+def testfolding_decides_nothing():
     """After folding, no delay that is long over is recorded once more."""
     bench = Bench({"retry": RetryPolicy(2)})
     bench.end("a", "failed")
@@ -941,14 +941,14 @@ def test_folding_decides_nothing():
     assert [action for action in bench.again().decide(3.0) if action.__class__ in KINDS] == []
 
 
-def test_folding_expands_once():
+def testfolding_expands_once():
     """After folding, the items of a ``foreach`` that are known are not asked for once more."""
     bench = Bench({"foreach": "?"})
     bench.tell(Expanded("a", "[1]", 1, 0.0))
     assert Resolve("a") not in bench.again().decide(1.0)
 
 
-def test_folding_knows_the_signal():
+def testfolding_knows_the_signal():
     """A run that is taken up after a signal ends with the exit code of that."""
     bench = Bench({})
     bench.stop(signal=15)
