@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator import jsonio
 from orchestrator.clock import Clock
@@ -19,6 +19,7 @@ from orchestrator.events import (
     KINDS,
     Arrived,
     Asked,
+    Broken,
     Decided,
     Ended,
     Event,
@@ -38,22 +39,27 @@ from orchestrator.nodes import (
     EndQueue,
     Feed,
     Forget,
+    GiveBack,
     Over,
     Resolve,
     SetAside,
     Stop,
+    StopFeed,
 )
 from orchestrator.plan import templates
 from orchestrator.plan.fill import items as items_of
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.plan.prepare import Preparer, condition
-from orchestrator.queues.registry import Queues
 from orchestrator.runners import Runner
 from orchestrator.scheduler import Scheduler
+
+if TYPE_CHECKING:  # few jobs have queues
+    from orchestrator.queues.registry import Queues
 
 Inbox = SimpleQueue[Event]
 # How often what queues have seen is recorded while they are in use, for who looks from outside.
 MEASURE_S = 2.0
+MEASURE_SHARE = 0.01  # of a long run: the record does not grow with its length
 _MEASURE = ("measure",)
 
 
@@ -80,9 +86,9 @@ class Engine:
         journal: Journal,
         runners: Mapping[str, Runner],
         preparer: Preparer,
-        queues: Queues,
         clock: Clock,
         inbox: Inbox,
+        queues: "Queues | None" = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.plan, self.scheduler, self.journal = plan, scheduler, journal
@@ -148,7 +154,8 @@ class Engine:
 
     def _measured(self) -> list[Measured]:
         """Return what the queues that are in use have seen, and ask again soon."""
-        self._arm(_MEASURE, MEASURE_S)
+        self._arm(_MEASURE, max(MEASURE_S, self.clock.now() * MEASURE_SHARE))
+        assert self.queues is not None
         return self.queues.measured(self.queues.in_use())
 
     def _patience_s(self) -> float | None:
@@ -173,7 +180,7 @@ class Engine:
                 told.append(action)
             else:
                 others.append(action)
-                if action.__class__ is Over:
+                if action.__class__ is Over and self.queues is not None:
                     told += self.queues.measured(action.queues, over=True)
         told += launches
         if finished is not None:
@@ -194,6 +201,8 @@ class Engine:
             if event.__class__ is Noted or event.__class__ is Asked:
                 told.append(event)
                 continue
+            if event.__class__ is Broken:
+                raise event.error
             counted = self.scheduler.apply(event)
             if counted is not None and counted.__class__ in KINDS:
                 told.append(counted)
@@ -204,6 +213,8 @@ class Engine:
                     self._keep_items(counted)
                 elif counted.__class__ is Arrived:
                     self._keep_item(counted)
+            elif event.__class__ is Arrived and self.queues is not None:
+                self.queues.give_back(event.task, event.item)  # it came too late
         return told
 
     def _tell(self, told: list[Any]) -> None:
@@ -224,18 +235,28 @@ class Engine:
                 self._arm(timer, delay_s)
             case Resolve(name):
                 self.inbox.put(self._resolve(name))
-            case Feed(name, most):
-                self.queues.feed(name, most)
-            case EndQueue(name):
-                self.queues.end(name)
-            case CloseQueue(name, drain):
-                self.queues.close(name, drain=drain)
-            case SetAside(queue, name):
-                self.queues.set_aside(queue, name, self._items[name])
-            case Over(names):
-                self.queues.let_pipes_go(names)
             case Forget(name):
                 self._items.pop(name, None)
+            case _:
+                assert self.queues is not None
+                self._act_on(self.queues, action)
+
+    def _act_on(self, queues: "Queues", action: Any) -> None:
+        match action:
+            case Feed(name, most):
+                queues.feed(name, most)
+            case EndQueue(name):
+                queues.end(name)
+            case CloseQueue(name, drain):
+                queues.close(name, drain=drain)
+            case StopFeed(name):
+                queues.stop_feed(name)
+            case GiveBack(name):
+                queues.give_back(name.partition(".")[0], self._items[name])
+            case SetAside(queue, name):
+                queues.set_aside(queue, name, self._items[name])
+            case Over(names):
+                queues.let_pipes_go(names)
 
     def _arm(self, timer: tuple[Any, ...], delay_s: float) -> None:
         self._armed += 1
@@ -248,7 +269,7 @@ class Engine:
         try:
             scope = self._scope(spec, index, name) if spec.name in self._changing else None
             attempt = self.preparer.attempt(spec, name, number, scope)
-        except TemplateError as error:
+        except (TemplateError, jsonio.OutputError) as error:
             failure = Failure("TemplateError", str(error))
             now = self.clock.now()
             ended = Ended(name, number, "launch_failed", now, error=failure, final=True)

@@ -156,6 +156,13 @@ class Spoiled(NamedTuple):
     at: float
 
 
+class Broken(NamedTuple):
+    """A part of orch that works beside the loop has a bug; not recorded: it ends the run."""
+
+    error: Exception
+    at: float
+
+
 class Decided(NamedTuple):
     """The condition (``when``) of *task* was looked at; not recorded: what follows from it is."""
 
@@ -218,7 +225,7 @@ Recorded: TypeAlias = (
     | StopAsked
     | Finished
 )
-Event: TypeAlias = Recorded | Left | Spoiled | Decided | Fired | Noted | Asked
+Event: TypeAlias = Recorded | Left | Spoiled | Broken | Decided | Fired | Noted | Asked
 
 RECORDED: dict[str, type[Any]] = {
     "started": Started,

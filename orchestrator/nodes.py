@@ -63,6 +63,18 @@ class Feed(NamedTuple):
     most: int
 
 
+class StopFeed(NamedTuple):
+    """Take no more items for *task*."""
+
+    task: str
+
+
+class GiveBack(NamedTuple):
+    """The item of instance *task*, which was not begun, is for others."""
+
+    task: str
+
+
 class EndQueue(NamedTuple):
     """All who fill *queue* have ended: its consumers see the end after what is left in it."""
 
@@ -109,6 +121,8 @@ Action: TypeAlias = (
     | Arm
     | Resolve
     | Feed
+    | StopFeed
+    | GiveBack
     | EndQueue
     | CloseQueue
     | SetAside

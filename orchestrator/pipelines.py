@@ -6,9 +6,9 @@ closed; when nobody fills it any more, it ends. Like the scheduler this knows no
 no threads: only who has begun and who has ended.
 """
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
-from heapq import heappop, heappush
 from typing import Literal, Protocol
 
 from orchestrator.events import Arrived, Cancelled, Drained, Ended, Failure, Outcome, State
@@ -26,9 +26,11 @@ from orchestrator.nodes import (
     EndQueue,
     Feed,
     Forget,
+    GiveBack,
     Node,
     Over,
     SetAside,
+    StopFeed,
 )
 from orchestrator.plan.model import Pipeline, Plan, PlanQueue, Pool
 
@@ -44,6 +46,7 @@ class Host(Protocol):
     nodes: dict[str, Node]
     free: dict[Pool, int]
     counts: dict[State, int]
+    folding: bool
     now: float
 
     def ask(self, node: Node) -> None:
@@ -69,6 +72,9 @@ class Host(Protocol):
 
     def end_group(self, node: Node) -> None:
         """End a task whose instances have all ended."""
+
+    def give_up(self, node: Node, message: str) -> None:
+        """End *node*, which waits in vain."""
 
     def act(self, action: Action) -> None:
         """Have *action* done, after what was decided before."""
@@ -105,13 +111,14 @@ class Member:
     another, so that one slot is enough. *streaming*: they come through a queue, as long as it is
     *open*; *wanted* were asked for and have not come. *instances* are what has not ended of it,
     *gone* those of them that do not read any more, *tries* how often each failed with what it has
-    in hand.
+    in hand. *losses* counts how often it could not start for want of a slot that a stuck thread
+    took along, *is_stranded* says that it waits no longer for one.
     """
 
     __slots__ = (
-        "arrived", "asked", "closed", "elastic", "finished", "gang", "gone", "instances", "node",
-        "open", "publishes", "reads", "ready", "running", "seen", "settled", "slots", "spoiled",
-        "streaming", "tries", "wanted",
+        "arrived", "asked", "closed", "elastic", "finished", "gang", "gone", "instances",
+        "is_stranded", "losses", "node", "open", "publishes", "reads", "ready", "running", "seen",
+        "settled", "slots", "spoiled", "streaming", "tries", "waits", "wanted",
     )  # fmt: skip
 
     def __init__(self, node: Node, gang: "Gang") -> None:
@@ -121,7 +128,8 @@ class Member:
         self.reads: Queue | None = None
         self.streaming = spec.source is not None
         self.elastic = self.streaming or spec.foreach is not None or spec.items is not None
-        self.slots = self.running = self.wanted = self.arrived = 0
+        self.slots = self.running = self.wanted = self.arrived = self.losses = 0
+        self.waits = self.is_stranded = False
         self.settled = self.asked = self.open = self.closed = self.finished = False
         self.ready: deque[Node] = deque()
         self.instances: dict[str, Node] = {} if spec.many else {node.name: node}
@@ -146,8 +154,8 @@ class Gang:
     """A pipeline: its members start together. *failed* names the task that ended it."""
 
     __slots__ = (
-        "asked", "failed", "left", "members", "needs", "queues", "rank", "state", "stopped",
-        "unsettled",
+        "asked", "failed", "left", "members", "needs", "queues", "rank", "starting", "state",
+        "stopped", "unsettled",
     )  # fmt: skip
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -161,7 +169,7 @@ class Gang:
         self.left = self.unsettled = len(pipeline.members)
         self.asked = 0
         self.failed: str | None = None
-        self.stopped = False
+        self.stopped = self.starting = False
         self.rank: Rank = (0, 0)
 
     @property
@@ -182,8 +190,9 @@ class Pipelines:
         self.host = host
         self.gangs: list[Gang] = []
         self.queues = {name: Queue(spec) for name, spec in host.plan.queues.items()}
-        self._waiting: list[tuple[Rank, Gang]] = []  # for their slots
+        self._waiting: list[Gang] = []  # for their slots, by rank
         self._active: dict[str, Member] = {}  # those of whom something is ready
+        self._short: dict[str, Member] = {}  # those who lost a slot to a thread that is stuck
         self._spent: list[Node] = []  # instances of items that ended in this turn
         self._told: list[Node] = []  # and in turns before
         for pipeline in host.plan.pipelines:
@@ -245,13 +254,12 @@ class Pipelines:
 
     def _enqueue(self, gang: Gang) -> None:
         gang.state = "ready"
-        heappush(self._waiting, (gang.rank, gang))
+        insort(self._waiting, gang, key=lambda gang: gang.rank)
 
-    def first(self) -> Gang | None:
-        """Return the pipeline that waits for its slots and is next."""
-        while self._waiting and self._waiting[0][1].state != "ready":
-            heappop(self._waiting)
-        return self._waiting[0][1] if self._waiting else None
+    def waiting(self) -> list[Gang]:
+        """Return the pipelines that wait for their slots, the next one first."""
+        self._waiting = [gang for gang in self._waiting if gang.state == "ready"]
+        return self._waiting
 
     def fits(self, gang: Gang) -> bool:
         """Tell whether *gang* can start now."""
@@ -261,11 +269,16 @@ class Pipelines:
     def begin(self, gang: Gang) -> None:
         """Give *gang* its slots and let its members go."""
         self.reserve(gang)
+        gang.starting = True  # who has nothing to do ends at once, before others are there
+        gang.left += 1  # it is not over before all its queues were looked at
         for member in gang.members:
             if not member.finished:
                 self._begin(member)
-        for queue in gang.queues:  # some may have had nothing to do
+        gang.starting = False
+        for queue in gang.queues:
             self._look_at(queue)
+        gang.left -= 1
+        self._see_whether_over(gang)
 
     def reserve(self, gang: Gang) -> None:
         """Give *gang* its slots."""
@@ -278,6 +291,11 @@ class Pipelines:
             if member.streaming:
                 member.open = True
                 member.node.left = 1  # the queue, which may bring more
+
+    def resume(self, gang: Gang) -> None:
+        """Give *gang* its slots, of which a record says that it has begun."""
+        if not gang.begun and gang.state != "over":
+            self.reserve(gang)
 
     def _begin(self, member: Member) -> None:
         host, node = self.host, member.node
@@ -306,6 +324,8 @@ class Pipelines:
 
     def due(self) -> Iterator[Node]:
         """Yield what may start on a slot that is kept for it."""
+        for member in list(self._short.values()):
+            self._regain(member)
         for member in list(self._active.values()):
             while member.running < member.slots and (node := _next(member)) is not None:
                 yield node
@@ -325,20 +345,55 @@ class Pipelines:
         """Use a slot of its member's for *node*, or one more."""
         member = node.member
         assert member is not None
-        if not member.gang.begun and member.gang.state != "over":
-            self.reserve(member.gang)  # from a record: nothing else is decided
+        self.resume(member.gang)
         member.running += 1
         member.instances[node.name] = node
+        member.gone.discard(node.name)  # what an earlier attempt of it did
+        member.spoiled.pop(node.name, None)
         if member.running > member.slots:
             member.slots += 1
             self.host.free[node.pool] -= 1
 
-    def give_back(self, node: Node) -> None:
-        """Give back the slot of *node*, unless its member keeps it for what follows."""
+    def give_back(self, node: Node, *, lost: bool) -> None:
+        """Give back the slot of *node*, unless its member keeps it for what follows.
+
+        It is *lost* when the thread of *node* is stuck and no other takes its place.
+        """
         member = node.member
         assert member is not None
         member.running -= 1
+        member.slots -= lost
         self._trim(member)
+        if member.slots < member.due():
+            self._short[member.node.name] = member
+
+    def _regain(self, member: Member) -> None:
+        """Give *member* the slots that it lost, before anyone else gets one."""
+        free, pool = self.host.free, member.node.pool
+        while member.slots < member.due() and free[pool] > 0:
+            member.slots += 1
+            free[pool] -= 1
+            member.is_stranded = member.waits = False
+        if member.slots >= member.due():
+            del self._short[member.node.name]
+        elif _head(member) is not None and member.running == member.slots:
+            self._wait_for_slot(member)
+
+    def _wait_for_slot(self, member: Member) -> None:
+        """End what *member* has to start, if stuck threads have kept it from that for a grace."""
+        plan = self.host.plan
+        if member.is_stranded:
+            while (node := _next(member)) is not None:
+                self.host.give_up(node, f"all {plan.threads} threads are stuck in other tasks")
+        elif not member.waits:
+            member.waits = True
+            member.losses += 1
+            self.host.act(Arm(("slot", member.node.name, member.losses), plan.grace_s))
+
+    def strand(self, member: Member, losses: int) -> None:
+        """Let *member* wait no longer for the slot that it lost."""
+        if member.waits and member.losses == losses:
+            member.is_stranded = True
 
     def _trim(self, member: Member) -> None:
         keep = max(member.running, member.due())
@@ -357,15 +412,17 @@ class Pipelines:
                 if not member.open:
                     continue
                 free = max(0, self.host.free[member.node.pool])
-                room = free + member.slots - member.running - len(member.ready) - member.wanted
+                # what is looked at or backs off counts too: it has to be kept
+                slots = max(member.slots, member.due())
+                room = free + slots - len(member.instances) - member.wanted
                 if room > 0:
                     member.wanted += room
                     yield Feed(member.node.name, room)
 
     def arrived(self, event: Arrived) -> Arrived | None:
         """Make an instance of the item that came."""
-        group = self.host.nodes.get(event.task)
-        if group is None or group.member is None or not group.member.open:
+        group = self._open(event.task)
+        if group is None or group.member is None:
             return None
         member = group.member
         member.wanted = max(0, member.wanted - 1)
@@ -379,11 +436,24 @@ class Pipelines:
 
     def drained(self, event: Drained) -> Drained | None:
         """Take note that no more items will come."""
-        group = self.host.nodes.get(event.task)
-        if group is None or group.member is None or not group.member.open:
+        group = self._open(event.task)
+        if group is None or group.member is None:
             return None
         self._shut(group.member)
         return event
+
+    def _open(self, task: str) -> Node | None:
+        """Return *task* if items may come for it."""
+        node = self.host.nodes.get(task)
+        if node is None or node.member is None or not node.member.streaming:
+            return None
+        if self.host.folding:
+            self.resume(node.member.gang)  # that it has begun may be on no other record
+        return node if node.member.open else None
+
+    def expects(self) -> bool:
+        """Tell whether items, or their end, are still to come."""
+        return any(member.open for gang in self.gangs if gang.begun for member in gang.members)
 
     def _shut(self, member: Member) -> None:
         """Wait for no more items; without an instance that is under way it has ended."""
@@ -416,7 +486,7 @@ class Pipelines:
         if program and queue is not None and (member.closed or event.cut):
             return event._replace(outcome="ok", output="null", error=None)
         queue = member.reads
-        if event.outcome == "ok" and queue is not None and not member.streaming:
+        if event.outcome == "ok" and queue is not None and not (member.streaming or member.closed):
             early = event.unread or (not queue.ended and queue.is_filled())
             others = [name for name in queue.readers() if name != node.name]
             if early and not others and queue.spec.on_consumer_exit == "fail":
@@ -451,34 +521,41 @@ class Pipelines:
         member.tries.pop(node.name, None)
         member.spoiled.pop(node.name, None)
         member.seen.add(state)
+        self._trim(member)
         if member.streaming and node is not member.node:
             self._spent.append(node)
-        if state is not FAILED:
-            return
         queue = member.reads
-        if member.streaming and queue is not None and queue.spec.dead_letter is not None:
-            self.host.act(SetAside(queue.spec.name, node.name))
-        elif member.gang.begun and not member.elastic and not node.spec.allow_failure:
-            self._fail(member.gang, node)
+        if state is FAILED:
+            if member.streaming and queue is not None and queue.spec.dead_letter is not None:
+                self.host.act(SetAside(queue.spec.name, node.name))
+            elif member.gang.begun and not member.elastic and not node.spec.allow_failure:
+                self._fail(member.gang, node)
+        if member.gone and queue is not None:
+            self._look_at(queue)  # the others of it read no more, and go on
 
     def ended(self, member: Member, state: State, *, failure: bool) -> None:
         """Take note that *member* has ended as a whole, and see to the others."""
         member.finished = True
         self._trim(member)
         gang = member.gang
-        gang.left -= 1
         if gang.begun:
             if state is FAILED and not tolerated(member):
                 self._fail(gang, member.node)
-            for queue in (member.publishes, member.reads):
+            # upstream first: who is closed there may have failed, and then no queue ends
+            for queue in (member.reads, member.publishes):
                 if queue is not None:
                     self._look_at(queue)
-            if not gang.left:
-                gang.state = "over"
-                self.host.act(Over(tuple(queue.spec.name for queue in gang.queues)))
-        elif gang.state != "over" and state is not SUCCEEDED:
+        gang.left -= 1
+        if gang.begun:
+            self._see_whether_over(gang)
+        elif gang.state != "over" and state is not SUCCEEDED and not self.host.folding:
             gang.state = "over"
             self._drop(gang, state, failure=failure or state is FAILED)
+
+    def _see_whether_over(self, gang: Gang) -> None:
+        if gang.begun and not gang.left:
+            gang.state = "over"
+            self.host.act(Over(tuple(queue.spec.name for queue in gang.queues)))
 
     def _drop(self, gang: Gang, state: State, *, failure: bool) -> None:
         """End all of a pipeline that has not begun, because one of it cannot run."""
@@ -495,23 +572,28 @@ class Pipelines:
                     reason = node.spec.skip or f"what queues join it with {what}"
                     self.host.skip(each, reason, failure=failure)
 
-    def _look_at(self, queue: Queue) -> None:
-        """End or close *queue* where nobody fills or reads it any more."""
+    def _look_at(self, queue: Queue, left: Node | None = None) -> None:
+        """End or close *queue* where nobody fills or reads it any more.
+
+        *left* goes on, and has just stopped to read.
+        """
         gang = queue.publishers[0].gang
         if gang.ending:
             return  # all are being ended: nobody may take that for the end of the items
+        if gang.starting or self.host.folding:
+            return
         if not queue.is_filled():
             if not queue.ended:
                 queue.ended = True
                 self.host.act(EndQueue(queue.spec.name))
         elif not queue.closed and next(queue.readers(), None) is None:
-            self._close(queue)
+            self._close(queue, left)
 
-    def _close(self, queue: Queue) -> None:
+    def _close(self, queue: Queue, left: Node | None) -> None:
         queue.closed = True
         spec = queue.spec
-        if spec.on_consumer_exit == "fail":
-            self._fail(queue.publishers[0].gang, queue.consumers[-1].node)
+        if spec.on_consumer_exit == "fail" and left is not None and not _is_excused(left):
+            self._fail(queue.publishers[0].gang, left)
             return
         self.host.act(CloseQueue(spec.name, spec.on_consumer_exit == "drain"))
         if spec.on_consumer_exit == "drain":
@@ -523,8 +605,11 @@ class Pipelines:
             member.closed = True
             for node in list(member.instances.values()):
                 if node.state is not RUNNING:
+                    if member.streaming and not node.attempt:
+                        self.host.act(GiveBack(node.name))  # others may read what it goes through
                     self.host.skip(node, f"nobody reads `{spec.name}` any more", failure=False)
             if member.open:
+                self.host.act(StopFeed(member.node.name))
                 self.host.act(Drained(member.node.name, member.arrived, self.host.now))
                 self._shut(member)
 
@@ -536,17 +621,25 @@ class Pipelines:
                     self.host.stop(node, "ok")
 
     def has_left(self, node: Node) -> None:
-        """Take note that *node* goes on without reading."""
+        """Take note that *node* goes on without reading.
+
+        Where it will be tried again if it fails, nothing follows: its next try is to read all.
+        """
         member = node.member
         if member is not None and member.reads is not None:
+            tries = member.tries.get(node.name, 0) + 1
+            if member.reads.spec.delivery == "at_least_once" and tries < node.spec.retry.attempts:
+                return
             member.gone.add(node.name)
-            self._look_at(member.reads)
+            self._look_at(member.reads, node)
 
     def _fail(self, gang: Gang, cause: Node) -> None:
         """End *gang* because of *cause*, in the order of flow."""
         if gang.ending:
             return
         gang.failed = cause.name
+        if self.host.folding:
+            return  # what follows is on record itself
         for member in gang.members:
             for node in list(member.instances.values()):
                 if node is cause:
@@ -567,9 +660,19 @@ class Pipelines:
 
     def _cut_off(self, member: Member) -> None:
         if member.open:
-            member.seen.add(CANCELLED)
             self.host.act(Cancelled(member.node.name, self.host.now))
-            self._shut(member)
+            self.cut_off(member)
+
+    def cut_off(self, member: Member) -> None:
+        """Let no more items come for *member*, whose queue has not ended."""
+        self.host.act(StopFeed(member.node.name))
+        member.seen.add(CANCELLED)
+        self._shut(member)
+
+
+def _is_excused(node: Node) -> bool:
+    """Tell whether nobody is to blame if *node* reads no more: it may fail, or was closed."""
+    return node.spec.allow_failure or (node.member is not None and node.member.closed)
 
 
 def tolerated(member: Member) -> bool:
@@ -578,6 +681,13 @@ def tolerated(member: Member) -> bool:
         return True
     queue = member.reads
     return member.streaming and queue is not None and queue.spec.dead_letter is not None
+
+
+def harmless(member: Member) -> bool:
+    """Tell whether those that need *member* may go on though not all of it succeeded."""
+    if member.node.spec.allow_failure:
+        return True
+    return tolerated(member) and member.arrived > 0 and CANCELLED not in member.seen
 
 
 def _head(member: Member) -> Node | None:

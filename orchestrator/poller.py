@@ -16,14 +16,16 @@ Call = Callable[[], None]
 class Poller:
     """Calls back when a descriptor is ready; all that it calls runs on its own thread.
 
-    What is called must not block. An exception in it is dropped: the thread that waits for all the
-    others goes on.
+    What is called must not block. *failed* gets an exception in it, which is a bug: the thread that
+    waits for all the others goes on, but someone may wait for what was not done.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[Exception], None]) -> None:
+        self._failed = failed
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._selector.register(self._wake_read, READ, self._wake_up)
+        self._keys: dict[int, selectors.SelectorKey] = {}
+        self.add(self._wake_read, READ, self._wake_up)
         self._calls: deque[Call] = deque()
         self._later: list[tuple[float, int, Call]] = []
         self._later_count = 0
@@ -56,11 +58,11 @@ class Poller:
 
     def add(self, descriptor: int, events: int, ready: Call) -> None:
         """Call *ready* whenever *descriptor* is. On the poller's thread, or before it runs."""
-        self._selector.register(descriptor, events, ready)
+        self._keys[descriptor] = self._selector.register(descriptor, events, ready)
 
     def remove(self, descriptor: int) -> None:
         """Wait for *descriptor* no longer."""
-        with suppress(KeyError, ValueError):
+        if self._keys.pop(descriptor, None) is not None:
             self._selector.unregister(descriptor)
 
     def close(self) -> None:
@@ -84,23 +86,25 @@ class Poller:
             ready = self._selector.select(patience_s)
             self._asleep = False
             for key, _ in ready:
-                with suppress(Exception):
-                    key.data()
+                if self._keys.get(key.fd) is key:  # not removed by what was called before it
+                    self._run(key.data)
 
     def _run_calls(self) -> None:
         calls = self._calls
         while calls:
-            function = calls.popleft()
-            with suppress(Exception):
-                function()
+            self._run(calls.popleft())
 
     def _run_later(self) -> float | None:
         """Run what is due, and return how long nothing more will be."""
         while self._later and (left_s := self._later[0][0] - time.monotonic()) <= 0:
-            function = heappop(self._later)[2]
-            with suppress(Exception):
-                function()
+            self._run(heappop(self._later)[2])
         return left_s if self._later else None
+
+    def _run(self, function: Call) -> None:
+        try:
+            function()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            self._failed(error)
 
     def _wake_up(self) -> None:
         with suppress(BlockingIOError):

@@ -8,26 +8,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__, functions, signals, streams
 from orchestrator.clock import Clock, wall_text
 from orchestrator.engine import Engine, Inbox, Observer
 from orchestrator.errors import JournalError
-from orchestrator.events import Finished, Noted
+from orchestrator.events import Broken, Finished, Noted
 from orchestrator.journal import Journal
 from orchestrator.loading import Loaded, collector_off
 from orchestrator.places import RunFolder, create_run, state_directory
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.plan.prepare import Preparer
 from orchestrator.poller import Poller
-from orchestrator.queues.registry import Queues
 from orchestrator.runners import Runner
 from orchestrator.runners.children import Watcher
 from orchestrator.runners.processes import ProcessRunner
 from orchestrator.runners.programs import ProgramRunner
 from orchestrator.runners.threads import ThreadRunner
 from orchestrator.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from orchestrator.queues.registry import Queues
 
 # What orch itself imports late, and a module of the same name at the job's root would stand in for.
 _OWN_IMPORTS = ("jinja2", "markdown_it", "markupsafe", "pygments", "rich", "structlog", "yaml")
@@ -69,16 +71,15 @@ class Run:
             stack.enter_context(streams.installed())
             stack.enter_context(functions.importing_from(self.plan.root))
             _import_own(self.plan.root)
-            poller = Poller()
+            poller = Poller(lambda error: self.inbox.put(Broken(error, self.clock.now())))
             watcher = Watcher(poller, self._heard)
             stack.callback(watcher.close)
             stack.callback(poller.close)
-            queues = self.queues = Queues(
-                self.plan, str(self.path), poller, self.inbox.put, self.clock.now
-            )
-            stack.callback(queues.close_all)
+            if self.plan.queues:
+                self.queues = self._queues(poller)
+                stack.callback(self.queues.close_all)
             socket = self._socket(watcher)
-            runners = self._runners(watcher, queues)
+            runners = self._runners(watcher)
             for runner in runners.values():
                 stack.callback(runner.close, self.plan.grace_s)
             engine = Engine(
@@ -87,7 +88,7 @@ class Run:
                 journal=journal,
                 runners=runners,
                 preparer=self._preparer(socket),
-                queues=queues,
+                queues=self.queues,
                 clock=self.clock,
                 inbox=self.inbox,
                 observers=observe(self),
@@ -160,8 +161,13 @@ class Run:
             pass
         return path
 
-    def _runners(self, watcher: Watcher, queues: Queues) -> dict[str, Runner]:
-        post, now = self.inbox.put, self.clock.now
+    def _queues(self, poller: Poller) -> "Queues":
+        from orchestrator.queues.registry import Queues  # noqa: PLC0415 - few jobs have queues
+
+        return Queues(self.plan, str(self.path), poller, self.inbox.put, self.clock.now)
+
+    def _runners(self, watcher: Watcher) -> dict[str, Runner]:
+        post, now, queues = self.inbox.put, self.clock.now, self.queues
         make: dict[str, Callable[[], Runner]] = {
             "thread": lambda: ThreadRunner(self.id, post, now, queues),
             "process": lambda: ProcessRunner(self.plan.root, post, now, watcher, queues),

@@ -52,7 +52,7 @@ from orchestrator.nodes import (
     Stop,
     worst,
 )
-from orchestrator.pipelines import LEAVING_S, Pipelines, Rank, tolerated
+from orchestrator.pipelines import LEAVING_S, Pipelines, Rank, harmless, tolerated
 from orchestrator.plan.model import Plan, Pool
 from orchestrator.spec.durations import show
 
@@ -79,7 +79,7 @@ class Scheduler:
         self._fail_fast_due = self._cleanup_armed = False
         self._moves = 0  # what brought the run on so far: starts, ends, returns, answers
         self._stall_armed = -1  # the count of moves for which the stall timer was armed
-        self._folding = False
+        self.folding = False
         self._resolving = 0
         self._stop_signal: int | None = None
         self._given_up = 0
@@ -131,9 +131,9 @@ class Scheduler:
 
     def fold(self, event: Event) -> None:
         """Take a recorded *event* into account, as recovery does: nothing is decided by it."""
-        self._folding = True
+        self.folding = True
         self.apply(event)
-        self._folding = False
+        self.folding = False
         self._actions.clear()
 
     def _node(self, task: str, attempt: int) -> Node | None:
@@ -174,7 +174,7 @@ class Scheduler:
             return None
         del self.running[node.name]
         self._moves += 1
-        if not self._folding:
+        if not self.folding:
             event = self._as_it_counts(node, event)
         if event.left_running:
             node.held = True
@@ -187,6 +187,8 @@ class Scheduler:
             self._move(node, BACKOFF)
             if not node.held:
                 self._retry(node)
+            elif node.member is not None:  # the others of its pipeline wait for it
+                self._actions.append(Arm(("held", node.name, node.attempt), self.plan.grace_s))
         else:
             self._end(node, FAILED)
         self._give_back(node, event)
@@ -194,17 +196,21 @@ class Scheduler:
 
     def _give_back(self, node: Node, event: Ended) -> None:
         """Let another have the slot: also that of a thread that was given up, for some of them."""
-        if node.member is None:
+        lost = event.left_running and self._given_up > self.plan.threads
+        if node.member is not None:
+            self.pipelines.give_back(node, lost=lost)
+        elif not lost:
             self.free[node.pool] += 1
-        else:
-            self.pipelines.give_back(node)
-        if event.left_running and self._given_up > self.plan.threads:
-            self.free[node.pool] -= 1
 
     def _as_it_counts(self, node: Node, event: Ended) -> Ended:
+        pipelines = self.pipelines
         if node.stopping is not None:
-            return self._stopped(node, event)
-        return event if node.member is None else self.pipelines.outcome(node, event)
+            event = self._stopped(node, event)
+        elif node.member is not None:
+            event = pipelines.outcome(node, event)
+        if node.member is not None and not pipelines.may_retry(node):
+            event = event._replace(final=True)  # who folds it need not know why
+        return event
 
     def _stopped(self, node: Node, event: Ended) -> Ended:
         """Return *event* as the end of an attempt that was told to: no result, whatever it says."""
@@ -221,7 +227,7 @@ class Scheduler:
         elif node.stopping == "ok":
             message = "nobody reads what it publishes, and it did not stop"
             return event._replace(outcome="failed", error=Failure("Timeout", message, trace))
-        elif member is not None and member.gang.failed is not None:
+        elif member is not None and member.gang.failed not in (None, node.name):
             message = f"stopped with its pipeline: task `{member.gang.failed}` failed"
             error = Failure("Stopped", message, trace)
         else:
@@ -233,7 +239,7 @@ class Scheduler:
         node = self.nodes.get(event.task)
         if node is None or node.state in FINAL or node.state is RUNNING:
             return None
-        if not (self._folding or node.resolving):
+        if not (self.folding or node.resolving):
             return None
         self._end(node, FAILED)
         return event
@@ -244,12 +250,7 @@ class Scheduler:
         node.resolving = False
 
     def _tries_again(self, node: Node, event: Ended) -> bool:
-        if node.member is None:
-            tries = node.attempt
-        else:
-            tries = self.pipelines.count_tries(node, event)
-            if not self.pipelines.may_retry(node):
-                return False
+        tries = node.attempt if node.member is None else self.pipelines.count_tries(node, event)
         return not event.final and self.stopping is None and tries < node.spec.retry.attempts
 
     def _retry(self, node: Node) -> None:
@@ -281,7 +282,7 @@ class Scheduler:
 
     def _skipped(self, event: Skipped) -> Event | None:
         node = self.nodes.get(event.task)
-        if node is None or node.state is not WAITING:
+        if node is None or node.state in FINAL or node.state is RUNNING:
             return None
         self._skip(node, failure=event.failure)
         return event
@@ -290,7 +291,10 @@ class Scheduler:
         node = self.nodes.get(event.task)
         if node is None or node.state in FINAL or node.state is RUNNING:
             return None
-        self._end(node, CANCELLED)
+        if node.member is not None and node.group is None and node.member.open:
+            self.pipelines.cut_off(node.member)
+        else:
+            self._end(node, CANCELLED)
         return event
 
     def _expanded(self, event: Expanded) -> Event | None:
@@ -298,9 +302,12 @@ class Scheduler:
         if node is None or node.children is not None or node.state is not WAITING:
             return None
         self._resolved(node)
+        member = node.member
+        if member is not None and self.folding and node.spec.count is not None:
+            self.pipelines.resume(member.gang)
         self.expand(node, event.instances, record=False)
-        if node.member is not None:
-            self.pipelines.answered(node.member)
+        if member is not None:
+            self.pipelines.answered(member)
         return event
 
     def _decided(self, event: Decided) -> Event | None:
@@ -322,7 +329,9 @@ class Scheduler:
 
     def _spoiled(self, event: Spoiled) -> None:
         node = self._node(event.task, event.attempt)
-        if node is not None and node.member is not None and node.stopping is None:
+        if node is None or node.member is None or node.member.closed:
+            return
+        if node.stopping is None:
             node.member.spoiled[node.name] = event.error
             self.stop(node, "failed")
 
@@ -333,9 +342,11 @@ class Scheduler:
             case ("closed", queue):
                 self.pipelines.still_closed(queue)
             case ("stall", moves):
-                if moves == self._moves and self._is_stalled():
-                    self._moves += 1
-                    self._give_up_waiting()
+                if moves == self._moves:
+                    self._stall_armed = -1  # what this turn lets go may have to wait as well
+                    if self._is_stalled():
+                        self._moves += 1
+                        self._give_up_waiting()
             case ("run",):
                 return self._stop_asked(StopAsked("timeout", False, event.at))
             case ("cleanup",):
@@ -347,16 +358,25 @@ class Scheduler:
         node = self.nodes.get(task)
         if node is None:
             return  # an instance of an item, which has ended
-        if kind == "retry":
-            if node.state is BACKOFF and node.attempt == attempt:
-                self.make_ready(node)
-        elif self._node(task, attempt) is None:
-            return
+        backs_off = node.state is BACKOFF and node.attempt == attempt
+        if kind == "retry" and backs_off:
+            self.make_ready(node)
+        elif kind == "held" and backs_off and node.held:
+            self._moves += 1
+            self.give_up(node, "the thread of its last attempt is stuck")
+        elif kind == "slot" and node.member is not None:
+            self.pipelines.strand(node.member, attempt)
+        elif kind in ("left", "grace", "timeout") and self._node(task, attempt) is not None:
+            self._fired_while_running(kind, node)
+
+    def _fired_while_running(self, kind: str, node: Node) -> None:
+        if kind == "grace":
+            self._actions.append(Stop(node.name, node.attempt, True))
+        elif node.stopping is not None:
+            return  # it ends soon, and may be tried again
         elif kind == "left":
             self.pipelines.has_left(node)
-        elif kind == "grace":
-            self._actions.append(Stop(task, attempt, True))
-        elif node.stopping is None:
+        else:
             self.stop(node, "timed_out")
 
     def _finished(self, event: Finished) -> Event | None:
@@ -378,7 +398,7 @@ class Scheduler:
         self.stopping = self.stopping or event.reason
         self._stop_signal = self._stop_signal or event.signal
         self.forced = event.force
-        if self._folding:
+        if self.folding:
             return event  # what was stopped and cancelled for it is on record itself
         if event.force:
             for node in self.running.values():
@@ -406,6 +426,8 @@ class Scheduler:
     def _is_cleanup(self, node: Node) -> bool:
         """Tell whether *node* may still make its first attempt after a stop."""
         spec = node.spec
+        if node.member is not None and node.member.gang.begun:
+            return False  # the others are stopped, and no queue ends any more
         first = spec.run_when == "always" and node.attempt == 0
         return first and any(self.nodes[need].begun for need in spec.needs)
 
@@ -436,8 +458,9 @@ class Scheduler:
 
     def _end(self, node: Node, state: State, *, failure: bool = False) -> None:
         """Give *node* its last state and tell those that wait for it."""
-        member = node.member
-        tolerant = node.spec.allow_failure or (member is not None and tolerated(member))
+        member, group = node.member, node.group
+        item = member is not None and group is not None
+        tolerant = node.spec.allow_failure or (item and member is not None and tolerated(member))
         if state is FAILED and not tolerant:
             self.failures += 1
             self._fail_fast_due = self.fail_fast and self.stopping is None
@@ -446,16 +469,15 @@ class Scheduler:
         self._move(node, state)
         if node.member is not None:
             self.pipelines.instance_ended(node, state)
-        group = node.group
         if group is None:
             self._ended_as_a_whole(node, state, failure=failure)
         else:
             group.left -= 1
             if not group.left:
-                self.end_group(group)
+                self.end_group(group, failure=failure)
 
-    def end_group(self, node: Node) -> None:
-        """End a task whose instances have all ended."""
+    def end_group(self, node: Node, *, failure: bool = False) -> None:
+        """End a task whose instances have all ended, *failure* if they were skipped for one."""
         member = node.member
         if member is not None and member.streaming:
             state = worst(member.seen)
@@ -464,12 +486,12 @@ class Scheduler:
         else:
             state = worst({child.state for child in node.children or ()})
         node.state = state
-        self._ended_as_a_whole(node, state, failure=False)
+        self._ended_as_a_whole(node, state, failure=failure)
 
     def _ended_as_a_whole(self, node: Node, state: State, *, failure: bool) -> None:
         """Tell those that wait for *node*."""
         self.unfinished -= 1
-        tolerant = node.spec.allow_failure or (node.member is not None and tolerated(node.member))
+        tolerant = node.spec.allow_failure or (node.member is not None and harmless(node.member))
         failed = failure or (state in (FAILED, CANCELLED) and not tolerant)
         idle = state is SKIPPED and not failed and node.spec.skip is None
         for dependent in node.dependents:
@@ -512,17 +534,15 @@ class Scheduler:
             if self._stop_asked(asked) is not None:
                 self._actions.insert(0, asked)
         self._ask_after_folding()
-        while self._open:
-            self._settle(self._open.pop())
         if self.pipelines:
             self.pipelines.forget()
-        actions, self._actions = self._actions, []
+        actions: list[Action] = []
+        self._settle_all(actions)
         if self.pipelines:
             self._launch_with_pipelines(actions)
         else:
             for pool in self._ready:
-                while (node := self._next(pool, None)) is not None:
-                    self._launch(node, actions)
+                self._launch_all(pool, None, actions)
         if self.unfinished == 0 and not self.running and not self.done and not self._actions:
             actions.append(self._finish())
         elif self._stall_armed != self._moves and self._is_stalled():
@@ -530,23 +550,45 @@ class Scheduler:
             actions.append(Arm(("stall", self._moves), self.plan.grace_s))
         return actions
 
+    def _settle_all(self, actions: list[Action]) -> None:
+        """Decide on what waited for others that have ended."""
+        while self._open:
+            self._settle(self._open.pop())
+        actions += self._actions
+        self._actions = []
+
     def _launch_with_pipelines(self, actions: list[Action]) -> None:
         """Launch what there are slots for; who ranks behind a pipeline leaves it the slots."""
         pipelines = self.pipelines
-        while True:
+        again = True
+        while again:
             for due in pipelines.due():
                 self._launch(due, actions)
-            gang = pipelines.first()
-            for pool in self._ready:
-                before = gang.rank if gang is not None and gang.needs[pool] else None
-                while (node := self._next(pool, before)) is not None:
-                    self._launch(node, actions)
-            if gang is None or not pipelines.fits(gang):
-                break
-            pipelines.begin(gang)
-            actions += self._actions
-            self._actions = []
+            again = bool(self._open) or self._begin_next(actions)
+            self._settle_all(actions)  # of what was let go some had nothing to do
         actions += pipelines.feeds()
+
+    def _begin_next(self, actions: list[Action]) -> bool:
+        """Launch by rank until a pipeline was let go; tell whether one was."""
+        pipelines = self.pipelines
+        kept: dict[Pool, Rank] = {}  # for pipelines that wait, and from which rank on
+        for gang in pipelines.waiting():
+            pools = [pool for pool, count in gang.needs.items() if count]
+            for pool in pools:
+                self._launch_all(pool, kept.get(pool, gang.rank), actions)
+            if kept.keys().isdisjoint(pools) and pipelines.fits(gang):
+                pipelines.begin(gang)
+                return True
+            for pool in pools:
+                kept.setdefault(pool, gang.rank)
+        for pool in self._ready:
+            self._launch_all(pool, kept.get(pool), actions)
+        return False
+
+    def _launch_all(self, pool: Pool, before: Rank | None, actions: list[Action]) -> None:
+        """Launch what there are slots for in *pool*, and ranks before *before*."""
+        while (node := self._next(pool, before)) is not None:
+            self._launch(node, actions)
 
     def _next(self, pool: Pool, before: Rank | None) -> Node | None:
         """Return what starts next on a free slot, if it ranks before *before*."""
@@ -570,7 +612,7 @@ class Scheduler:
             return False
         if any(node.state is BACKOFF and not node.held for node in self._backing_off()):
             return False
-        return self.unfinished > 0
+        return self.unfinished > 0 and not self.pipelines.expects()
 
     def _backing_off(self) -> list[Node]:
         if not self.counts[BACKOFF]:
@@ -579,23 +621,26 @@ class Scheduler:
 
     def _give_up_waiting(self) -> None:
         """End what waits for threads that are stuck: they do not keep the run from ending."""
-        for node in [node for node in self.nodes.values() if node.state in (READY, BACKOFF)]:
-            if node.held:
-                message = "the thread of its last attempt is stuck"
-            else:
-                message = f"all {self.plan.threads} threads are stuck in other tasks"
-            failure = Failure("LaunchError", message)
-            self._actions.append(
-                Ended(node.name, 0, "launch_failed", self.now, error=failure, final=True)
-            )
-            self._end(node, FAILED)
-        while (gang := self.pipelines.first()) is not None:
-            node = gang.members[0].node
-            failure = Failure("LaunchError", f"all {self.plan.threads} threads are stuck")
-            self._actions.append(
-                Ended(node.name, 0, "launch_failed", self.now, error=failure, final=True)
-            )
-            self._end(node, FAILED)
+        for node in self._backing_off():
+            if node.state is BACKOFF:  # not ended with its pipeline by now
+                self.give_up(node, "the thread of its last attempt is stuck")
+        stuck = f"all {self.plan.threads} threads are stuck in other tasks"
+        for node in list(self.nodes.values()):
+            if node.state is READY and self.free[node.pool] <= 0:
+                self.give_up(node, stuck)
+        for gang in self.pipelines.waiting():
+            if not self.pipelines.fits(gang):
+                member = next(member for member in gang.members if not member.finished)
+                for node in list(member.instances.values()) or [member.node]:
+                    self.give_up(node, stuck)
+
+    def give_up(self, node: Node, message: str) -> None:
+        """End *node*, which waits in vain."""
+        failure = Failure("LaunchError", message)
+        self._actions.append(
+            Ended(node.name, 0, "launch_failed", self.now, error=failure, final=True)
+        )
+        self._end(node, FAILED)
 
     def _launch(self, node: Node, actions: list[Action]) -> None:
         self._start(node)
@@ -644,7 +689,7 @@ class Scheduler:
 
     def ask(self, node: Node) -> None:
         """Have the condition, or the items, of *node* looked at."""
-        if self._folding:  # how its condition came out may be on record yet
+        if self.folding:  # how its condition came out may be on record yet
             self._unasked.append(node)
             return
         node.resolving = True

@@ -39,6 +39,24 @@ class Ladder:
             self._inbox.put(StopAsked("signal", self._count > 1, self._now(), number))
 
 
+_in_force = False
+
+
+def _leave_to_parent() -> None:
+    """Let a child that a task forks deal with signals as if it were not orch.
+
+    With the inherited pipe a TERM to it (``multiprocessing`` sends one) would stop the run.
+    """
+    if _in_force:
+        signal.set_wakeup_fd(-1)
+        for number in (*STOPPING, signal.SIGUSR1):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 @contextmanager
 def handled(ladder: Ladder) -> Iterator[None]:
     """Route signals to *ladder*; put back what was there. Only the main thread can.
@@ -47,8 +65,10 @@ def handled(ladder: Ladder) -> Iterator[None]:
     sleeps until something is in the inbox. So the C handler writes the number into a pipe, and a
     thread of its own reads that; the Python handler has nothing to do.
     """
+    global _in_force  # noqa: PLW0603 - signals are the whole process's
     read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(read, True)
+    _in_force = True
     reader = threading.Thread(target=_read, args=(read, ladder), name="orch-signals", daemon=True)
     before: dict[signal.Signals, Any] = {}
     woken = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -59,6 +79,7 @@ def handled(ladder: Ladder) -> Iterator[None]:
     try:
         yield
     finally:
+        _in_force = False
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(woken)

@@ -620,3 +620,21 @@ def test_task_is_harmless_outside_a_run() -> None:
     assert (None, None, None, False) == (
         outside.name, outside.attempt, outside.run_id, outside.cancelled,
     )  # fmt: skip
+
+
+def test_thread_that_uses_multiprocessing(job: Builder) -> None:
+    """A pool that ends its children by TERM ends them, not the run."""
+    job.module(
+        """
+        import multiprocessing
+
+        def square(x):
+            return x * x
+
+        def squares():
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                return pool.map(square, [1, 2, 3])
+        """
+    )
+    job.tasks('a: {mode: thread, function: "m:squares"}')
+    assert job.run("--json").tasks["a"]["output"] == [1, 4, 9]

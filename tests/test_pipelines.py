@@ -521,6 +521,27 @@ def test_program_gets_all_of_its_items_again(job: Builder) -> None:
     assert (job.root / "copy").read_text().split() == ["1", "2", "3", "4", "5"] * 3
 
 
+def test_program_that_stops_reading_is_tried_again(job: Builder) -> None:
+    """Its next try is given all, also what came after it had closed its stdin."""
+    job.file(
+        "take.sh",
+        """
+        if mkdir tried; then read x; exec <&-; sleep 0.6; exit 1; fi
+        exec cat > all
+        """,
+    )
+    job.module(MODULE + FLAKY)
+    job.tasks(
+        """
+        give: {mode: thread, function: "m:up_to", args: [2000], publish: q}
+        take: {mode: subprocess, command: [sh, take.sh], consume: q, retry: {attempts: 3, delay: 0}}
+        """,
+        head="queues: {q: {delivery: at_least_once}}",
+    )
+    assert job.run().code == 0
+    assert (job.root / "all").read_text().split() == [str(i) for i in range(2000)]
+
+
 def test_dead_letters_of_a_program(job: Builder) -> None:
     """What a program was given in its last try is kept."""
     job.tasks(
@@ -585,6 +606,37 @@ def test_items_that_fail(job: Builder) -> None:
     states = [one["state"] for one in done.tasks["each"]["instances"].values()]
     assert states == ["succeeded"] * 3 + ["failed"] + ["succeeded"] * 2
     assert done.tasks["each"]["instances"]["each.3"]["attempts"] == 2
+
+
+def test_items_that_nobody_needs_are_for_others(job: Builder) -> None:
+    """Who is closed gives back the items that it had taken and not begun."""
+    job.module(
+        MODULE
+        + FLAKY
+        + """
+def echo(item):
+    yield item
+
+def collect(items):
+    return [time.sleep(0.001) or item for item in items]  # so that the other has its share
+"""
+    )
+    job.tasks(
+        """
+        give: {mode: thread, function: "m:up_to", args: [400], publish: q}
+        each:
+          {mode: thread, function: "m:echo", args: ["{{ item }}"], foreach: {queue: q}, publish: r}
+        rest: {mode: thread, function: "m:collect", consume: q}
+        first: {mode: thread, function: "m:first", consume: r}
+        """,
+        head="queues: {q: {}, r: {}}",
+    )
+    done = job.run("--json")
+    assert done.code == 0, done.err
+    begun = [
+        name for name, one in done.tasks["each"]["instances"].items() if one["state"] != "skipped"
+    ]
+    assert len(done.tasks["rest"]["output"]) + len(begun) == 400
 
 
 def test_dead_letters_of_items(job: Builder) -> None:

@@ -184,6 +184,21 @@ def test_line_that_is_not_json(job: Builder) -> None:
     assert done.tasks["take"]["outcome"] == "stopped"
 
 
+def test_line_that_is_nested_too_deep(job: Builder) -> None:
+    """What no function could read fails its publisher, not who would read it."""
+    job.module("def take(items):\n    return list(items)\n")
+    job.module("print('[' * 1000 + ']' * 1000)", "deep")
+    job.tasks(
+        """
+        give: {mode: subprocess, program: deep.py, publish: q}
+        take: {mode: thread, function: "m:take", consume: q}
+        """,
+        head="queues: {q: {}}",
+    )
+    done = job.run("--json")
+    assert done.tasks["give"]["error"]["message"] == "line 1 of stdout is nested too deep"
+
+
 def test_program_that_goes_on_after_a_bad_line_is_ended(job: Builder) -> None:
     """It gets TERM, and the failure is the line."""
     job.module(MODULE)
@@ -450,6 +465,63 @@ def test_slow_consumers_share_the_work(job: Builder) -> None:
     ]
     assert sum(lines) == 40
     assert min(lines) >= 12
+
+
+@pytest.mark.parametrize("mode", ["thread", "process"])
+def test_all_consumers_see_the_end(job: Builder, mode: str) -> None:
+    """Also those who wait while another takes the last item."""
+    job.module(MODULE)
+    job.tasks(
+        f"""
+        give: {{mode: subprocess, shell: true, command: "sleep 0.3; seq 5", publish: q}}
+        take: {{mode: {mode}, function: "m:kinds", consume: q, replicas: 3}}
+        """,
+        head="queues: {q: {maxsize: 1}}",
+    )
+    done = job.run("--json")
+    taken = [item for part in done.tasks["take"]["output"] for _, item in part]
+    assert sorted(taken) == [1, 2, 3, 4, 5]
+
+
+def test_last_items_of_a_process(job: Builder) -> None:
+    """A process ends when all that it published is out, however slow that is."""
+    job.module(
+        """
+        import time
+
+        def give():
+            yield "first"
+            for _ in range(150):
+                yield "x" * 200
+            time.sleep(0.05)  # what it keeps is being written by now, into a full pipe
+
+        def take(items):
+            return sum(time.sleep(0.005) is None for _ in items)  # slower than they come
+        """
+    )
+    job.tasks(
+        """
+        give: {mode: process, function: "m:give", publish: q}
+        take: {mode: thread, function: "m:take", consume: q}
+        """,
+        head="queues: {q: {maxsize: 2}}",
+    )
+    assert job.run("--json").tasks["take"]["output"] == 151
+
+
+def test_program_that_reads_no_more_leaves_the_rest_to_others(job: Builder) -> None:
+    """What was not written to it is not lost."""
+    job.module(MODULE)
+    job.tasks(
+        """
+        give: {mode: thread, function: "m:numbers", args: [2000], publish: q}
+        none: {mode: subprocess, shell: true, command: "exec <&-; sleep 0.5", consume: q}
+        take: {mode: thread, function: "m:add", consume: q}
+        """,
+        head="queues: {q: {maxsize: 5}}",
+    )
+    taken = job.run("--json").tasks["take"]["output"][0]
+    assert taken >= 1999  # one may have been in its pipe when it closed that
 
 
 def test_no_publisher_left_means_the_end(job: Builder) -> None:

@@ -77,7 +77,7 @@ class Bench:
         self.on = Gate(folder / "gate.on")
         self.posted: SimpleQueue[Ended | Returned | Noted] = SimpleQueue()
         self._unended = 0
-        self.poller = Poller(lambda error: self.posted.put(error))
+        self.poller = Poller(self._failed)
         self.watcher = Watcher(self.poller, lambda _: None)
         post, now = self.posted.put, time.monotonic
         plan = Plan("contract", str(folder), {})
@@ -88,6 +88,9 @@ class Bench:
             "program": lambda: ProgramRunner(post, now, self.watcher, queues),
             "fake": lambda: FakeRunner(post, now, self._script),
         }[kind]()
+
+    def _failed(self, error: Exception) -> None:
+        raise AssertionError(f"the poller failed: {error!r}")
 
     def _script(self, attempt: Attempt) -> Ended | None:
         fields = FAKE.get(attempt.argv[-1])

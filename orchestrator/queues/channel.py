@@ -177,12 +177,16 @@ class Channel:
         with self._lock:
             if self._returned and (found := self._next_returned()) is not None:
                 self._out += 1
+                if self.ended:
+                    self._see_to_end()
                 return found
             lines = self._lines
             if lines:
                 line = lines.popleft()
                 self._size -= len(line)
                 self._out += 1
+                if self.ended:  # the others need not wait any longer, if this was the last
+                    self._see_to_end()
                 if self._putters and (self._hurried or len(lines) + self._lent <= self._low):
                     self._let_in()
                 return line, 0
@@ -228,6 +232,8 @@ class Channel:
                 self._wait(self._getters, self._starved, reader)
                 self._let_in()
             self._see_to_putters()
+            if self.ended:
+                self._see_to_end()
         return found
 
     def _next_returned(self) -> tuple[bytes, int] | None:
@@ -340,6 +346,9 @@ class Channel:
                 if waiter in waiting:
                     waiting.remove(waiter)
                     meter.change(self._now(), -1)
+            # it may have been woken for what it will not take now
+            if self._getters and (self._lines or self._returned or self._is_over()):
+                self._wake(self._getters, self._starved)
 
     # Waiting
 

@@ -152,10 +152,9 @@ class _Writer:
             raise Closed
 
     def flush(self) -> None:
-        """Write what is kept."""
-        if self._kept:
-            with self._lock:
-                self._write()
+        """Write what is kept; return when it is out, also what another thread was writing."""
+        with self._lock:
+            self._write()
 
     def _arm(self) -> None:
         if self._thread is None:

@@ -20,6 +20,13 @@ _STRICT = (
 # A whole number that orjson would read as a float.
 _LONG = re.compile(rb"\d{19}").search
 
+_DEEP = 400  # brackets; what has fewer is nothing to be afraid of
+
+
+class TooDeep(ValueError):
+    """JSON that is nested deeper than orch can read."""
+
+
 Encode = Callable[[Any], bytes]
 Decode = Callable[[bytes], Any]
 
@@ -71,8 +78,13 @@ def decode_text(line: bytes) -> str:
 
 
 def check_json(line: bytes) -> None:
-    """Raise ``ValueError`` where *line* is not JSON."""
+    """Raise ``ValueError`` where *line* is not JSON, ``TooDeep`` where orch could not read it."""
     orjson.loads(line)
+    if line.count(b"[") + line.count(b"{") > _DEEP:
+        try:
+            jsonio.loads(line)
+        except jsonio.OutputError as error:
+            raise TooDeep(str(error)) from None
 
 
 CODECS: dict[str, tuple[Encode, Decode]] = {

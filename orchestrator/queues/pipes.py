@@ -17,8 +17,9 @@ from contextlib import suppress
 from orchestrator.events import Failure
 from orchestrator.functions import Closed
 from orchestrator.poller import READ, WRITE, Poller
+from orchestrator.queues import descriptors
 from orchestrator.queues.channel import PATIENCE_S, Channel, Now
-from orchestrator.queues.items import MAX_BYTES, check_json
+from orchestrator.queues.items import MAX_BYTES, TooDeep, check_json
 from orchestrator.queues.spool import Spool
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -34,7 +35,7 @@ Spoil = Callable[[Failure], None]
 
 def new_pipe(size: int) -> tuple[int, int]:
     """Return the ends of a pipe of *size* bytes, where the system lets that be chosen."""
-    read, write = os.pipe2(os.O_CLOEXEC)
+    read, write = map(descriptors.hold, os.pipe2(os.O_CLOEXEC))
     setter = getattr(fcntl, "F_SETPIPE_SZ", None)
     if setter is not None:
         with suppress(OSError):
@@ -139,6 +140,9 @@ class Inlet:
             if self._checks:
                 try:
                     check_json(line)
+                except TooDeep:
+                    self._is_wrong(self._number, "is nested too deep")
+                    return False
                 except ValueError:
                     self._is_wrong(self._number, "is not JSON (format: text?)")
                     return False
@@ -169,7 +173,7 @@ class Inlet:
         """Read no more: who writes gets SIGPIPE."""
         self._ignore()
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            descriptors.close(self._descriptor)
             self._descriptor = -1
 
     def finish(self) -> Failure | None:
@@ -204,7 +208,8 @@ class Outlet:
     """Writes a queue's items to a process that consumes them.
 
     With a *ledger* the items count against ``maxsize`` until the process has taken them out of its
-    pipe. A *spool* keeps all that was given. *gone* is called when the process reads no more.
+    pipe. A *spool* keeps all that was given; *spoil* is told where it cannot. *gone* is called when
+    the process reads no more.
     """
 
     def __init__(
@@ -216,12 +221,15 @@ class Outlet:
         ledger: Ledger | None,
         spool: Spool | None,
         gone: Callable[[], None],
+        spoil: Spoil,
     ) -> None:
-        self._poller, self._channel, self._now, self._gone = poller, channel, now, gone
+        self._poller, self._channel, self._now = poller, channel, now
+        self._gone, self._spoil = gone, spoil
         self._ledger, self._spool = ledger, spool
         self.given, self._descriptor = new_pipe(PAGE)
         os.set_blocking(self._descriptor, False)
         self._rest: memoryview | bytes = b""
+        self._batch: list[tuple[bytes, int]] = []  # what is being written
         self._listening = False
         self._at_once = 1
         self._written_at: float | None = None
@@ -275,15 +283,27 @@ class Outlet:
             self._ignore()
             return
         lines = [line for line, _ in taken]
-        if self._spool is not None:
-            self._spool.add(lines)
+        if self._spool is not None and not self._kept(lines):
+            self._channel.give_back(iter(taken), len(taken))
+            return
         if lend:
             self._before = self._given
             self._given += len(taken)
             self._window.extend(taken)
         lines.append(b"")
         self._rest = b"\n".join(lines)
+        self._batch = taken
         self._write()
+
+    def _kept(self, lines: list[bytes]) -> bool:
+        assert self._spool is not None
+        try:
+            self._spool.add(lines)
+        except OSError as error:
+            self.shut(OPEN)
+            self._spoil(Failure("OSError", f"cannot keep its items for another try: {error}"))
+            return False
+        return True
 
     def _adapt(self) -> None:
         if self._written_at is None:
@@ -302,14 +322,30 @@ class Outlet:
             written = 0
         except OSError:  # EPIPE: it has closed its end, or has ended
             self.shut(OPEN)
+            self._give_back_unwritten()
             self._gone()
             return
         self._rest = memoryview(self._rest)[written:] if written < len(self._rest) else b""
         if not self._rest:
             self._written_at = self._now()
+            self._batch = []
         if not self._listening:
             self._listening = True
             self._poller.add(self._descriptor, WRITE, self._write_more)
+
+    def _give_back_unwritten(self) -> None:
+        """Let others have what a program was to be given and did not take into its pipe."""
+        if self._ledger is not None or self._spool is not None:
+            return  # what they were given is known
+        left, unwritten = len(self._rest), []
+        while self._batch and left > 0:
+            line = self._batch.pop()
+            left -= len(line[0]) + 1
+            if left >= 0:
+                unwritten.append(line)
+        self._rest, self._batch = b"", []
+        if unwritten:
+            self._channel.give_back(iter(unwritten[::-1]), len(unwritten))
 
     def _ignore(self) -> None:
         self._written_at = None
@@ -333,7 +369,7 @@ class Outlet:
             return
         if self._ledger is not None:
             self._ledger.say(state)
-        os.close(self._descriptor)
+        descriptors.close(self._descriptor)
         self._descriptor = -1
         self._channel.withdraw(self)
 
@@ -344,6 +380,7 @@ class Outlet:
         """
         self.shut(OPEN)
         if self._ledger is None:
+            self._give_back_unwritten()
             return None, []
         handed = min(self._ledger.handed, self._given)
         window = list(self._window)
@@ -367,12 +404,12 @@ class Direct:
     """
 
     def __init__(self) -> None:
-        self.read, self.write = os.pipe2(os.O_CLOEXEC)
+        self.read, self.write = map(descriptors.hold, os.pipe2(os.O_CLOEXEC))
 
     def reader_started(self) -> None:
         """Give back what only the reader needs."""
         if self.read >= 0:
-            os.close(self.read)
+            descriptors.close(self.read)
             self.read = -1
 
     def is_cut(self) -> bool:
@@ -386,7 +423,7 @@ class Direct:
     def end(self) -> None:
         """Let the reader see the end."""
         if self.write >= 0:
-            os.close(self.write)
+            descriptors.close(self.write)
             self.write = -1
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from orchestrator.events import (
 )
 from orchestrator.plan.model import Plan
 from orchestrator.poller import Poller
+from orchestrator.queues import descriptors
 from orchestrator.queues.channel import Channel, Now
 from orchestrator.queues.child import Joint
 from orchestrator.queues.items import CODECS
@@ -193,11 +194,26 @@ class Queues:
             self._feeders[task] = feeder
         feeder.want(most)
 
+    def stop_feed(self, task: str) -> None:
+        """Take no more items for *task*."""
+        if task in self._feeders:
+            self._feeders[task].stop()
+
+    def give_back(self, task: str, item: str) -> None:
+        """Let others have an item, JSON text, that was taken for *task* and is not needed."""
+        source = self.plan.tasks[task].source
+        assert source is not None
+        self._channels[source].give_back(iter([(self._line(source, item), 0)]), 1)
+
+    def _line(self, name: str, item: str) -> bytes:
+        """Return the line that *item*, JSON text, was."""
+        if self._channels[name].spec.format == "text":
+            return CODECS["text"][0](jsonio.loads(item))
+        return item.encode("utf-8", "surrogateescape")
+
     def set_aside(self, name: str, task: str, item: str) -> None:
         """Keep the item of instance *task*, JSON text, as a dead letter of queue *name*."""
-        line = item.encode()
-        if self._channels[name].spec.format == "text":
-            line = CODECS["text"][0](jsonio.loads(item))
+        line = self._line(name, item)
         blank = Attempt(task, 1, "", None, [], {}, [], None, None, "", "", "", "file", (), name)
         self.keep_aside(blank, [line], 1)
 
@@ -223,6 +239,8 @@ class Queues:
             direct = self._directs.pop(name, None)
             if direct is not None:
                 direct.close()
+            elif name in self._channels:
+                self._channels[name].close()
 
     def close_all(self) -> None:
         """Give everything back."""
@@ -255,7 +273,7 @@ class Pipes:
         attempt = self._attempt
         memory = -1
         if self._ours:
-            memory = os.memfd_create("orch-queue", os.MFD_CLOEXEC)
+            memory = descriptors.hold(os.memfd_create("orch-queue", os.MFD_CLOEXEC))
             self._given.append(memory)
             self._ledger = Ledger(memory)
         if attempt.consume is not None:
@@ -285,9 +303,13 @@ class Pipes:
         def gone() -> None:
             queues.post(Left(attempt.task, attempt.number, queues.now()))
 
+        def spoil(failure: Failure) -> None:
+            queues.post(Spoiled(attempt.task, attempt.number, failure, queues.now()))
+
         self._outlet = Outlet(
-            queues.poller, channel, queues.now, ledger=self._ledger, spool=spool, gone=gone
-        )
+            queues.poller, channel, queues.now,
+            ledger=self._ledger, spool=spool, gone=gone, spoil=spoil,
+        )  # fmt: skip
         self._given.append(self._outlet.given)
         return self._outlet.given
 
@@ -317,7 +339,7 @@ class Pipes:
         given, self._given = self._given, []
         for descriptor in given:
             with suppress(OSError):
-                os.close(descriptor)
+                descriptors.close(descriptor)
 
     def abandon(self) -> None:
         """Give all back: the process was not started."""
@@ -409,6 +431,12 @@ class Feeder:
         with self._lock:
             self._wanted += most
         self._look()
+
+    def stop(self) -> None:
+        """Take no more."""
+        with self._lock:
+            self._done = True
+        self._channel.withdraw(self)
 
     def wake(self) -> None:
         """Come back: there are items."""

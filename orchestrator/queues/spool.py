@@ -2,9 +2,10 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 FILE_MODE = 0o600
+_CHUNK = 65536
 
 
 class Spool:
@@ -12,25 +13,28 @@ class Spool:
 
     def __init__(self, folder: str) -> None:
         """Make the file in *folder*. Raises ``OSError``."""
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - goes with it
+        self._size = 0
         self.count = 0
 
-    def add(self, lines: Iterable[bytes]) -> None:
-        """Append *lines*. Raises ``OSError``."""
-        for line in lines:
-            self._file.write(line + b"\n")
-            self.count += 1
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Append *lines*, all or none of them. Raises ``OSError``."""
+        data = memoryview(b"\n".join([*lines, b""]))
+        size = self._size
+        while data:
+            written = os.pwrite(self._file.fileno(), data, size)
+            data, size = data[written:], size + written
+        self._size = size
+        self.count += len(lines)
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines, the first one first; each reader has a place of its own."""
-        self._file.flush()
-        with os.fdopen(os.open(f"/proc/self/fd/{self._file.fileno()}", os.O_RDONLY), "rb") as file:
-            for line in file:
-                yield line[:-1]
-
-    def close(self) -> None:
-        """Give the space back, once nobody reads it any more."""
-        self._file.close()
+        place, rest = 0, b""
+        while place < self._size:
+            data = os.pread(self._file.fileno(), min(_CHUNK, self._size - place), place)
+            place += len(data)
+            *whole, rest = (rest + data).split(b"\n")
+            yield from whole
 
 
 def set_aside(path: str, lines: Iterable[bytes]) -> None:

@@ -9,18 +9,28 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.events import Attempt, Ended, Failure, Outcome
-from orchestrator.queues.registry import Pipes, Queues
 from orchestrator.runners import Now, Post, child
 from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch
 from orchestrator.runners.programs import exit_failure
+
+if TYPE_CHECKING:  # few jobs have queues
+    from orchestrator.queues.registry import Pipes, Queues
 
 
 class ProcessRunner:
     """Runs attempts of mode ``process``."""
 
-    def __init__(self, root: str, post: Post, now: Now, watcher: Watcher, queues: Queues) -> None:
+    def __init__(
+        self,
+        root: str,
+        post: Post,
+        now: Now,
+        watcher: Watcher,
+        queues: "Queues | None" = None,
+    ) -> None:
         self._root, self._post, self._now, self._watcher = root, post, now, watcher
         self._queues = queues
         self._pipes: dict[tuple[str, int], Pipes] = {}
@@ -34,7 +44,8 @@ class ProcessRunner:
         pipes = None
         try:
             letter = _anonymous_file()
-            pipes = self._queues.pipes(attempt, ours=True)
+            if self._queues is not None:
+                pipes = self._queues.pipes(attempt, ours=True)
             joint = pipes.joint if pipes is not None else None
             call = [attempt.function, attempt.args, attempt.kwargs, self._root, joint]
             os.write(letter, json.dumps(call).encode())

@@ -3,19 +3,24 @@
 import os
 import stat
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from orchestrator import jsonio
 from orchestrator.events import Attempt, Ended, Failure, Outcome
 from orchestrator.functions import failure_of
-from orchestrator.queues.registry import Pipes, Queues
 from orchestrator.runners import Now, Post
 from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch, signal_name
+
+if TYPE_CHECKING:  # few jobs have queues
+    from orchestrator.queues.registry import Pipes, Queues
 
 
 class ProgramRunner:
     """Runs attempts of mode ``subprocess``."""
 
-    def __init__(self, post: Post, now: Now, watcher: Watcher, queues: Queues) -> None:
+    def __init__(
+        self, post: Post, now: Now, watcher: Watcher, queues: "Queues | None" = None
+    ) -> None:
         self._post, self._now, self._watcher, self._queues = post, now, watcher, queues
         self._pipes: dict[tuple[str, int], Pipes] = {}
         self._children: dict[tuple[str, int], Child] = {}
@@ -26,7 +31,8 @@ class ProgramRunner:
         key = (attempt.task, attempt.number)
         pipes = None
         try:
-            pipes = self._queues.pipes(attempt, ours=False)
+            if self._queues is not None:
+                pipes = self._queues.pipes(attempt, ours=False)
             if pipes is None:
                 child = launch(attempt, attempt.argv)
             else:

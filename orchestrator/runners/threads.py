@@ -12,17 +12,18 @@ import traceback
 from collections import deque
 from contextvars import Context, copy_context
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import functions
 from orchestrator.current import ThreadAttempt, attempt_of_context
 from orchestrator.events import Attempt, Ended, Failure, Noted, Returned
-from orchestrator.queues import threads
-from orchestrator.queues.registry import Queues
-from orchestrator.queues.threads import ThreadEnds
 from orchestrator.runners import Now, Post
 from orchestrator.runners.folders import FolderError, enter_own_folder
 from orchestrator.streams import Capture, capture_of_context
+
+if TYPE_CHECKING:  # few jobs have queues
+    from orchestrator.queues.registry import Queues
+    from orchestrator.queues.threads import ThreadEnds
 
 # With two threads or more that want the GIL, one that waits for a socket or a pipe pays up to one
 # interval a wake-up; at 1 ms the loops lose 2 % and the waiting ones win threefold.
@@ -34,9 +35,7 @@ class _Work:
 
     __slots__ = ("attempt", "current", "ends", "given_up", "lock", "thread")
 
-    def __init__(
-        self, attempt: Attempt, current: ThreadAttempt, ends: ThreadEnds | None = None
-    ) -> None:
+    def __init__(self, attempt: Attempt, current: ThreadAttempt, ends: "ThreadEnds | None") -> None:
         self.attempt, self.current, self.ends = attempt, current, ends
         self.thread: threading.Thread | None = None
         self.given_up = False
@@ -46,7 +45,7 @@ class _Work:
 class ThreadRunner:
     """Runs attempts of mode ``thread``."""
 
-    def __init__(self, run_id: str, post: Post, now: Now, queues: Queues) -> None:
+    def __init__(self, run_id: str, post: Post, now: Now, queues: "Queues | None" = None) -> None:
         self._run_id, self._post, self._now = run_id, post, now
         self._queues = queues
         self._waiting: deque[_Work] = deque()
@@ -59,7 +58,7 @@ class ThreadRunner:
     def start(self, attempt: Attempt) -> None:
         """Hand *attempt* to a thread that is free, or to a new one."""
         key = (attempt.task, attempt.number)
-        ends = self._queues.ends(attempt)
+        ends = self._queues.ends(attempt) if self._queues is not None else None
         work = _Work(attempt, ThreadAttempt(*key, self._run_id, self._note), ends)
         self._works[key] = work
         busy = len(self._works)
@@ -157,6 +156,7 @@ class ThreadRunner:
 
     def _let_go(self, work: _Work, ended: Ended) -> Ended:
         """Take back what the attempt had in hand of the queue that it consumes."""
+        assert self._queues is not None
         assert work.ends is not None
         ok = ended.outcome == "ok" and not work.current.token
         consumed = self._queues.let_go(work.attempt, work.ends, ok=ok)
@@ -232,7 +232,7 @@ def stack_of(thread: threading.Thread) -> str | None:
     frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way
     if frame is None:
         return None
-    ours = (__name__, functions.__name__, threads.__name__, "threading")
+    ours = (__name__, functions.__name__, "orchestrator.queues.threads", "threading")
     frames = [found for found, _ in traceback.walk_stack(frame)][::-1]
     lines = [
         line
