@@ -143,6 +143,11 @@ class Member:
         """Its place among all that wants to start."""
         return -self.node.spec.priority, self.node.spec.order
 
+    @property
+    def least(self) -> int:
+        """How many slots it needs to begin."""
+        return 1 if self.elastic else self.node.spec.replicas or 1
+
     def due(self) -> int:
         """Return how many slots it keeps for what is not running."""
         if self.finished:
@@ -154,15 +159,11 @@ class Gang:
     """A pipeline: its members start together. *failed* names the task that ended it."""
 
     __slots__ = (
-        "asked", "failed", "left", "members", "needs", "queues", "rank", "starting", "state",
-        "stopped", "unsettled",
+        "asked", "failed", "left", "members", "queues", "rank", "starting", "state", "stopped",
+        "unsettled",
     )  # fmt: skip
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self.needs: dict[Pool, int] = {
-            "threads": pipeline.threads,
-            "processes": pipeline.processes,
-        }
         self.members: list[Member] = []
         self.queues: list[Queue] = []
         self.state: Literal["waiting", "ready", "begun", "over"] = "waiting"
@@ -171,6 +172,15 @@ class Gang:
         self.failed: str | None = None
         self.stopped = self.starting = False
         self.rank: Rank = (0, 0)
+
+    @property
+    def needs(self) -> dict[Pool, int]:
+        """The slots that it needs to begin; who has nothing to do needs none."""
+        needs: dict[Pool, int] = {"threads": 0, "processes": 0}
+        for member in self.members:
+            if not member.finished:
+                needs[member.node.pool] += member.least
+        return needs
 
     @property
     def begun(self) -> bool:
@@ -284,9 +294,8 @@ class Pipelines:
         """Give *gang* its slots."""
         gang.state = "begun"
         for member in gang.members:
-            spec = member.node.spec
             if not member.finished:
-                member.slots = spec.replicas if spec.replicas and not member.elastic else 1
+                member.slots = member.least
                 self.host.free[member.node.pool] -= member.slots
             if member.streaming:
                 member.open = True

@@ -213,6 +213,7 @@ class World:
         for index, event in enumerate(events):
             counted = scheduler.apply(event)
             watch.heard(event, counted, (turn, 0, index))
+            self.heard(event, counted)
             if counted.__class__ in KINDS:
                 recorded.append(counted)
         actions = scheduler.decide(self.now)
@@ -228,6 +229,9 @@ class World:
         self.turn += 1
         if self.rng.random() < 0.03:
             self.crash()
+
+    def heard(self, event, counted):
+        """Do what the engine would with *event*, which counted as *counted*."""
 
     def act(self, action):
         """Do what the engine and the runners would."""

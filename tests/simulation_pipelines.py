@@ -11,14 +11,20 @@ import sys
 from collections import deque
 
 from orchestrator.events import Arrived, Drained, Ended, Failure, Left, Spoiled, Started
-from orchestrator.nodes import CloseQueue, EndQueue, Feed
-from orchestrator.plan.model import POOL_OF, Pipeline, Plan, PlanQueue, PlanTask, RetryPolicy
+from orchestrator.nodes import CloseQueue, EndQueue, Feed, GiveBack, StopFeed
+from orchestrator.plan.model import POOL_OF, Pipeline, Plan, PlanQueue, RetryPolicy
 from orchestrator.scheduler import Scheduler
 from tests.pipeline_rules import PipelineWatch
 from tests.simulation import Life, Violation, World, fold, main, random_plan, random_task
 
 TROUBLES = ("fails", "quits", "crashes", "unlaunched", "spoils", "spoils", "hangs")
 OF_CONSUMERS = ("quits", "quits", "quits", "leaves", "leaves", "leaves")
+# Most pipelines need slots of both pools, some of one.
+MODES = (
+    *[("thread", "process", "subprocess", "subprocess")] * 4,
+    ("thread",),
+    ("process", "subprocess"),
+)
 MOST_ZEROS = 3  # items that one task may set aside one after another
 SPOILED = Failure("OutputError", "line 3 of stdout is not JSON")
 
@@ -26,8 +32,11 @@ SPOILED = Failure("OutputError", "line 3 of stdout is not JSON")
 # What is to be run
 
 
-def pipeline_plan(rng):
-    """Return a plan of one to three pipelines among a few tasks that no queue joins."""
+def pipeline_plan(rng, *, stuck=False):
+    """Return a plan of one to three pipelines among a few tasks that no queue joins.
+
+    *stuck*: few threads, and all of them have a time limit.
+    """
     shapes = [random_shape(rng) for _ in range(rng.choice((1, 1, 1, 2, 2, 3)))]
     shapes += [None] * rng.choice((0, 0, 1, 2, 4, 6))
     rng.shuffle(shapes)
@@ -43,7 +52,13 @@ def pipeline_plan(rng):
             for order in (orders.pop() for _ in shape or (None,))
         ]
         if shape is not None:
+            modes = ("thread", "process", "process") if stuck else rng.choice(MODES)
+            for task in added:
+                task.mode = rng.choice(modes)
             join(rng, plan, added, shape)
+        for task in added:
+            if stuck and task.mode == "thread":
+                task.timeout_s, task.grace_s = 0.5, 0.0
         plan.tasks |= {task.name: task for task in added}
     plan.tasks = dict(sorted(plan.tasks.items(), key=lambda item: item[1].order))
     return plan
@@ -68,23 +83,24 @@ def random_shape(rng):
 
 def join(rng, plan, tasks, shape):
     """Make *tasks* a pipeline of *plan* in this *shape*."""
-    first = len(plan.queues)
+    first, outside = len(plan.queues), tuple(rng.sample(list(plan.tasks), min(1, len(plan.tasks))))
     names = [f"q{first + number}" for number in range(1 + max(fills or 0 for fills, _ in shape))]
     queues = [random_queue(rng, name) for name in names]
     plan.queues |= dict(zip(names, queues, strict=True))
     skip = "left out (--skip)" if rng.random() < 0.03 else None
+    cleans_up = rng.random() < 0.15
     for task, (fills, reads) in zip(tasks, shape, strict=True):
         task.publish = None if fills is None else names[fills]
         task.consume = None if reads is None else names[reads]
-        for queue, ends in ((task.publish, "publishers"), (task.consume, "consumers")):
-            if queue is not None:
-                queue = plan.queues[queue]
-                setattr(queue, ends, (*getattr(queue, ends), task.name))
+        if fills is not None:
+            queues[fills].publishers += (task.name,)
+        if reads is not None:
+            queues[reads].consumers += (task.name,)
         task.skip = skip
         make_member(rng, task)
-    if rng.random() < 0.12:
-        for task in tasks:
+        if cleans_up:
             task.run_when = "always"
+            task.needs = task.needs or outside
     for task in tasks:
         retry_if_allowed(rng, task, plan.queues)
     for queue in queues:
@@ -111,7 +127,6 @@ def random_queue(rng, name):
 def make_member(rng, task):
     """Turn a task that stands for itself into one of a pipeline."""
     task.items = task.foreach = None
-    task.mode = rng.choice(("thread", "process", "subprocess", "subprocess"))
     if rng.random() < 0.8:
         task.needs = task.needs[:1] if rng.random() < 0.4 else ()
     task.run_when = rng.choice(("succeeded",) * 20 + ("always",) * 6 + ("failed",))
@@ -123,7 +138,7 @@ def make_member(rng, task):
     elif kind < 0.5:
         task.replicas = rng.choice((1, 2, 2, 3))
     elif kind < 0.6:
-        task.items = [None] * rng.choice((0, 1, 2, 3))
+        task.items = [None] * rng.choice((0, 0, 1, 2, 3))
     elif kind < 0.65:
         task.foreach = "looked at"
 
@@ -133,7 +148,8 @@ def retry_if_allowed(rng, task, queues):
     policy, task.retry = task.retry, RetryPolicy()
     queue = queues[task.source or task.consume or task.publish]
     if task.source is not None or queue.delivery == "at_least_once":
-        task.retry = policy
+        again = RetryPolicy(attempts=rng.randint(2, 4), delay_s=rng.choice((0.0, 0.5)))
+        task.retry = policy if rng.random() < 0.6 else again
 
 
 def settle_queue(rng, queue, tasks):
@@ -211,19 +227,15 @@ class PipelineWorld(World):
         }  # fmt: skip
         for feeder in self.feeders.values():
             self.lines[self.plan.tasks[feeder.task].source].feeders.append(feeder)
-        self.trouble = self.rng.choice((0.05, 0.2, 0.2, 0.5)) if self.stuck < 0.9 else 0.6
+        self.trouble = self.rng.choice((0.05, 0.2, 0.2, 0.5))
         self.failures = {}  # of what a task has in hand
         self.zeros = {}
 
     def draw_plan(self, rng):
         """Return what is to be run; in some worlds many threads do not stop."""
-        plan = pipeline_plan(rng)
-        if rng.random() < 0.1:
+        if rng.random() < 0.15:
             self.stuck = 0.95
-            for task in plan.tasks.values():
-                if task.mode == "thread":
-                    task.timeout_s, task.grace_s = 0.5, 0.0
-        return plan
+        return pipeline_plan(rng, stuck=self.stuck > 0.9)
 
     def watcher(self, plan, scheduler, *, fail_fast):
         """Return who looks over the scheduler's shoulder."""
@@ -235,6 +247,10 @@ class PipelineWorld(World):
             case Feed(name, most):
                 self.feeders[name].wanted += most
                 self.stir(self.lines[self.plan.tasks[name].source])
+            case StopFeed(name):
+                self.feeders[name].wanted = 0
+            case GiveBack(name):
+                self.give_back(name.partition(".")[0])
             case EndQueue(name):
                 self.lines[name].ended = True
                 self.stir(self.lines[name])
@@ -244,6 +260,17 @@ class PipelineWorld(World):
                 self.work(name, number)
             case _:
                 super().act(action)
+
+    def heard(self, event, counted):
+        """Put an item that came too late back into its queue."""
+        if event.__class__ is Arrived and counted is None:
+            self.give_back(event.task)
+
+    def give_back(self, task):
+        """Leave an item that *task* was given to others."""
+        line = self.lines[self.plan.tasks[task].source]
+        line.items += not line.deaf
+        self.stir(line)
 
     def is_member(self, name):
         """Tell whether *name* belongs to a pipeline."""
@@ -262,7 +289,8 @@ class PipelineWorld(World):
             life.left = 0 if life.reads is not None else rng.choice((0, 1, 1, 2, 3))
         if life.reads is not None:
             life.reads.readers.append(life)
-        if rng.random() < self.trouble:
+        hangs = self.stuck > 0.9 and spec.mode == "thread" and rng.random() < 0.7
+        if hangs or rng.random() < self.trouble:
             self.draw_trouble(life)
         self.stir(*(line for line in (life.fills, life.reads) if line is not None))
         self.look(life)
@@ -273,8 +301,7 @@ class PipelineWorld(World):
         kind = rng.choice(TROUBLES if life.reads is None else (*TROUBLES, *OF_CONSUMERS))
         if self.stuck > 0.9 and life.spec.mode == "thread":
             kind = "hangs"
-        program = life.spec.mode == "subprocess"
-        watched = program and not any(
+        watched = life.spec.mode != "thread" and not any(
             line is not None and line.spec.direct for line in (life.fills, life.reads)
         )
         if kind == "fails":
@@ -324,7 +351,7 @@ class PipelineWorld(World):
         for _ in range(1 if rng.random() < 0.9 else 2):
             self.post(rng.choice((0.0, 0.0, 0.5)), Left(life.name, life.number, 0.0))
         if not self.will_be_told(life.spec) or rng.random() < 0.6:
-            self.end(life, rng.choice((0.1, 0.1, 0.5, 2.0)), rng.choice(("ok", "ok", "failed")))
+            self.end(life, rng.choice((0.1, 0.5, 0.5, 2.0)), rng.choice(("ok", "failed")))
         else:
             life.plan += 1
             life.ending = None
@@ -463,7 +490,7 @@ class PipelineWorld(World):
     def crash(self):
         """Fold the record anew: nothing is raised, and what has ended is known to have ended."""
         folded = fold(self)
-        for name, node in self.scheduler.nodes.items():
+        for name in self.scheduler.nodes:
             state = self.watch.finals.get(name)
             again = folded.nodes.get(name)
             if state is None:

@@ -147,7 +147,7 @@ class ForcedStopSpares(Scheduler):
 class PriorityIgnored(Scheduler):
     """Takes ready tasks by their place in the file alone."""
 
-    def make_ready(self, node):  # noqa: D102
+    def make_ready(self, node):
         super().make_ready(node)
         heap = self._ready[node.pool]
         heap[:] = sorted((0, *entry[1:]) for entry in heap)
@@ -166,7 +166,7 @@ class TimeoutOfAnother(Scheduler):
 class GroupEndsEarly(Scheduler):
     """Ends a task when all its instances but one have ended."""
 
-    def expand(self, node, count, *, record):  # noqa: D102
+    def expand(self, node, count, *, record):
         super().expand(node, count, record=record)
         node.left -= node.left > 1
 
@@ -230,7 +230,7 @@ class TimeoutIsASignal(Scheduler):
 class NoGrace(Scheduler):
     """Kills at once what it asks to stop."""
 
-    def stop(self, node, outcome):  # noqa: D102
+    def stop(self, node, outcome):
         super().stop(node, outcome)
         self._actions.append(Stop(node.name, node.attempt, True))
 
@@ -238,7 +238,7 @@ class NoGrace(Scheduler):
 class EmptyForeachHangs(Scheduler):
     """Waits for the instances of a task that has none."""
 
-    def expand(self, node, count, *, record):  # noqa: D102
+    def expand(self, node, count, *, record):
         if count:
             super().expand(node, count, record=record)
 
@@ -274,7 +274,7 @@ class FoldForgetsAStop(Scheduler):
 class FoldDecidesAnew(Scheduler):
     """Folds as it lives: leaves what it decided by the way among the actions."""
 
-    def fold(self, event):  # noqa: D102
+    def fold(self, event):
         self.folding = True
         self.apply(event)
         self.folding = False
@@ -301,7 +301,7 @@ class FoldForgetsWhatBegan(Scheduler):
 class FoldForgetsTheSignal(Scheduler):
     """Does not know, after it folded, which signal has ended the run."""
 
-    def fold(self, event):  # noqa: D102
+    def fold(self, event):
         super().fold(event)
         self._stop_signal = None
 
@@ -327,7 +327,7 @@ class StallSeenTooSoon(Scheduler):
 class StallWithoutGrace(Scheduler):
     """Gives up at once what waits for a thread that was given up."""
 
-    def decide(self, now):  # noqa: D102
+    def decide(self, now):
         actions = super().decide(now)
         return [
             action._replace(delay_s=0.0)
@@ -348,7 +348,7 @@ class OnlyTheHeldAreGivenUp(Scheduler):
 class ListNotOnRecord(Scheduler):
     """Makes the instances of a list without a word."""
 
-    def decide(self, now):  # noqa: D102
+    def decide(self, now):
         return [action for action in super().decide(now) if action.__class__ is not Expanded]
 
 
@@ -420,11 +420,15 @@ class Bench:
             name = spec.pop("name", "abcdefgh"[order % 8])
             mode = spec.pop("mode", "thread")
             tasks[name] = PlanTask(name, order, mode, **spec)
-        self.plan = Plan("bench", "/", tasks, **keys)
+        self.plan = self.plan_of(tasks, **keys)
         self.scheduler = Scheduler(self.plan, "run", fail_fast=fail_fast)
         self.now = 0.0
         self.record = []
         self.actions = self.tell()
+
+    def plan_of(self, tasks, **keys):
+        """Return the plan of *tasks*."""
+        return Plan("bench", "/", tasks, **keys)
 
     def tell(self, *events):
         """Fold *events*, and return what is decided."""
@@ -889,10 +893,19 @@ def test_a_stall_counts_from_the_last_move():
     assert bench.states == {"a": "backoff"}
 
 
+def test_a_stall_is_seen_again():
+    """What is let go in the turn in which a stall was over does not wait for ever."""
+    bench = stuck({}, {"needs": ("a", "c"), "run_when": "always"})
+    stall = bench.stall
+    bench.tell(StopAsked("signal", False, 10.0, 2), Fired(stall, 10.0))
+    assert bench.states["d"] == "ready"
+    assert bench.stall is not None
+
+
 # Folding the record
 
 
-def testfolding_keeps_a_time_limit_apart_from_a_stop():
+def test_folding_keeps_a_time_limit_apart_from_a_stop():
     """An attempt in its grace after a time limit when the run is stopped is folded as failed."""
     bench = Bench({"timeout_s": 1.0})
     bench.tell(Fired(("timeout", "a", 1), 1.0))
@@ -902,7 +915,7 @@ def testfolding_keeps_a_time_limit_apart_from_a_stop():
     assert bench.folded() == bench.states
 
 
-def testfolding_knows_the_instances_of_a_list():
+def test_folding_knows_the_instances_of_a_list():
     """The instances of a ``foreach`` over a list are on record, and folded."""
     bench = Bench(many(2))
     assert bench.of(Expanded) == [Expanded("a", "null", 2, 0.0)]
@@ -910,7 +923,7 @@ def testfolding_knows_the_instances_of_a_list():
     assert bench.folded() == bench.states
 
 
-def testfolding_does_not_cancel_an_empty_list():
+def test_folding_does_not_cancel_an_empty_list():
     """A ``foreach`` over an empty list has succeeded before a stop, and that is on record."""
     bench = Bench(many(0), {})
     assert bench.of(Expanded) == [Expanded("a", "null", 0, 0.0)]
@@ -918,14 +931,14 @@ def testfolding_does_not_cancel_an_empty_list():
     assert bench.folded() == bench.states
 
 
-def testfolding_keeps_what_could_not_be_prepared():
+def test_folding_keeps_what_could_not_be_prepared():
     """A condition that could not be told is folded as a failure."""
     bench = Bench({"when": "?"})
     bench.end("a", "launch_failed", attempt=0)
     assert bench.folded() == bench.states
 
 
-def testfolding_keeps_a_skip_in_the_turn_of_a_stop():
+def test_folding_keeps_a_skip_in_the_turn_of_a_stop():
     """What was skipped in the turn of a stop is folded as skipped, not as cancelled."""
     bench = Bench({"when": "?"}, {})
     bench.tell(Decided("a", False, 0.0), StopAsked("signal", False, 0.0))
@@ -933,7 +946,7 @@ def testfolding_keeps_a_skip_in_the_turn_of_a_stop():
     assert bench.folded() == bench.states
 
 
-def testfolding_decides_nothing():
+def test_folding_decides_nothing():
     """After folding, no delay that is long over is recorded once more."""
     bench = Bench({"retry": RetryPolicy(2)})
     bench.end("a", "failed")
@@ -941,14 +954,14 @@ def testfolding_decides_nothing():
     assert [action for action in bench.again().decide(3.0) if action.__class__ in KINDS] == []
 
 
-def testfolding_expands_once():
+def test_folding_expands_once():
     """After folding, the items of a ``foreach`` that are known are not asked for once more."""
     bench = Bench({"foreach": "?"})
     bench.tell(Expanded("a", "[1]", 1, 0.0))
     assert Resolve("a") not in bench.again().decide(1.0)
 
 
-def testfolding_knows_the_signal():
+def test_folding_knows_the_signal():
     """A run that is taken up after a signal ends with the exit code of that."""
     bench = Bench({})
     bench.stop(signal=15)
