@@ -1,11 +1,17 @@
 """Fixtures for tests that drive the real orch."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.builder import Builder
+
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    # a shell's `&` and nohup leave these ignored, and orch would obey
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler)
 
 
 def _building(folder: Path) -> Iterator[Builder]:
