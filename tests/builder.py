@@ -140,6 +140,15 @@ class Gate:
             raise AssertionError(f"nobody came to {self.path}")
         os.read(self._descriptor, 1)
 
+    def read_until(self, text: bytes) -> bytes:
+        """Wait until *text* was written, and return all that was."""
+        data = b""
+        while text not in data:
+            if not select.select([self._descriptor], [], [], TIMEOUT_S)[0]:
+                raise AssertionError(f"{text!r} did not come, but {data!r}")
+            data += os.read(self._descriptor, 65536)
+        return data
+
     def open(self) -> None:
         """Let who reads it go on."""
         os.write(self._descriptor, b"\n")

@@ -267,11 +267,12 @@ def test_signal_ignored_at_start_stays_ignored(job: Builder) -> None:
 
 def test_usr1_prints_what_is_running(job: Builder) -> None:
     """USR1 asks; the answer names the running task, and the run goes on."""
-    gate = job.gate("gate")
+    gate, log = job.gate("gate"), job.gate("log")
     job.tasks("a: {mode: subprocess, shell: true, command: 'read x < gate'}")
-    running = job.start()
+    running = job.start("--log-file", "log")
     running.wait_for("started")
     running.signal(signal.SIGUSR1)
+    log.read_until(b"running now")
     gate.open()
     done = running.finish()
     assert 0 == done.code
