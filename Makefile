@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test lint bench fuzz demo clean
+.PHONY: help run test faults lint bench fuzz demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ demo: $(BIN)/orch ## thread or process: see the GIL for yourself
 
 test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest -n auto --dist worksteal -q
+
+faults: $(VENV)/.dev ## what orch promises, tried with real processes, signals and disks
+	@$(BIN)/python -m pytest --promises -n auto --dist worksteal -q
 
 lint: $(VENV)/.dev ## ruff, mypy
 	@$(BIN)/ruff check .

@@ -11,6 +11,10 @@ class Clock:
         self._zero = time.monotonic()
         self.started_at = datetime.now(UTC)
 
+    def go_on_from(self, at: float) -> None:
+        """Count on from *at*, where an earlier session of the run has ended."""
+        self._zero -= at
+
     def now(self) -> float:
         """Return the seconds since the start."""
         return time.monotonic() - self._zero

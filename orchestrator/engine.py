@@ -7,7 +7,7 @@ before the record is made; if the record fails, nothing is acted on.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
@@ -52,6 +52,7 @@ from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.plan.prepare import Preparer, condition
 from orchestrator.runners import Runner
 from orchestrator.scheduler import Scheduler
+from orchestrator.secrets import Secrets
 
 if TYPE_CHECKING:  # few jobs have queues
     from orchestrator.queues.registry import Queues
@@ -89,11 +90,12 @@ class Engine:
         clock: Clock,
         inbox: Inbox,
         queues: "Queues | None" = None,
+        secrets: Secrets | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.plan, self.scheduler, self.journal = plan, scheduler, journal
         self.runners, self.preparer, self.clock, self.inbox = runners, preparer, clock, inbox
-        self.queues = queues
+        self.queues, self.secrets = queues, secrets
         self.observers = observers
         self._timers: list[tuple[float, int, tuple[Any, ...]]] = []
         self._armed = 0
@@ -167,7 +169,7 @@ class Engine:
 
     def _turn(self, events: Sequence[Event]) -> Finished | None:
         """Fold, decide, record, tell, act."""
-        told = self._folded(events)
+        told = self._heard(events)
         launches: list[Started] = []
         others: list[Any] = []
         finished: Finished | None = None
@@ -186,13 +188,30 @@ class Engine:
         if finished is not None:
             told.append(finished)
         if recorded := [event for event in told if event.__class__ in KINDS]:
-            self.journal.append(recorded)
+            self._record(recorded, launches)
         self._tell(told)
         for action in others:
             self._act(action)
         for started in launches:
             self._launch(started.task, started.attempt)
         return finished
+
+    def _record(self, recorded: Sequence[Recorded], launches: Sequence[Started]) -> None:
+        """Record what is about to be done. Raises ``JournalError``; then nothing is launched."""
+        try:
+            self.journal.append(recorded)
+        except JournalError:
+            for started in launches:  # nobody has to wait for their end
+                del self.scheduler.running[started.task]
+            raise
+
+    def _heard(self, events: Sequence[Event]) -> list[Any]:
+        """Fold *events*, without the values of secrets, and return what is to be told."""
+        secrets = self.secrets
+        if secrets is None:
+            return self._folded(events)
+        told = self._folded([secrets.heard(event) for event in events])
+        return [secrets.told(event) for event in told]
 
     def _folded(self, events: Sequence[Event]) -> list[Any]:
         """Fold *events* and return those that count, and those that are only told."""
@@ -266,16 +285,24 @@ class Engine:
         node = self.scheduler.nodes[name]
         spec = node.spec
         index = node.order if node.group is not None else None
+        if self.secrets is not None and name in self._items:
+            secret = self.secrets.held_by(self._items[name])
+            if secret is not None:
+                message = f"its item contains the secret `{secret}`"
+                self._refuse(name, number, Failure("OutputError", message))
+                return
         try:
             scope = self._scope(spec, index, name) if spec.name in self._changing else None
             attempt = self.preparer.attempt(spec, name, number, scope)
         except (TemplateError, jsonio.OutputError) as error:
-            failure = Failure("TemplateError", str(error))
-            now = self.clock.now()
-            ended = Ended(name, number, "launch_failed", now, error=failure, final=True)
-            self.inbox.put(ended)
+            self._refuse(name, number, Failure("TemplateError", str(error)))
             return
         self.runners[spec.mode].start(attempt)
+
+    def _refuse(self, name: str, number: int, failure: Failure) -> None:
+        """Let an attempt that was not launched end, in the next turn."""
+        now = self.clock.now()
+        self.inbox.put(Ended(name, number, "launch_failed", now, error=failure, final=True))
 
     def _scope(self, spec: PlanTask, index: int | None, name: str) -> Mapping[str, Any]:
         scope = self.preparer.scope(spec, index, self._outputs)
@@ -328,8 +355,11 @@ class Engine:
             failure = Failure("TemplateError", f"`foreach`: {error}")
         return Ended(name, 0, "launch_failed", now, error=failure, final=True)
 
-    def prepare(self) -> None:
-        """Make room for the outputs of tasks and instances that are known; others are null."""
+    def prepare(self, recalled: Iterable[Recorded] = ()) -> None:
+        """Make room for the outputs of tasks and instances that are known; others are null.
+
+        *recalled* is what counts of earlier sessions of the run.
+        """
         if self.plan.queues:
             self._arm(_MEASURE, MEASURE_S)
         for name in self._needed:
@@ -338,6 +368,13 @@ class Engine:
                 self._make_room(name, task.count)
             else:
                 self._outputs[name] = {"output": [] if task.many else None}
+        for event in recalled:
+            if event.__class__ is Ended and event.outcome == "ok":
+                self._keep_output(event)
+            elif event.__class__ is Expanded and event.items != "null":
+                self._keep_items(event)
+            elif event.__class__ is Arrived:
+                self._keep_item(event)
 
 
 def _outputs_needed(plan: Plan) -> set[str]:

@@ -57,6 +57,15 @@ class Ended(NamedTuple):
     item_failures: int | None = None
 
 
+class Postponed(NamedTuple):
+    """The system had no means to start the attempt; it is started again under the same number."""
+
+    task: str
+    attempt: int
+    reason: str
+    at: float
+
+
 class Returned(NamedTuple):
     """The thread of an attempt that had been given up has ended after all."""
 
@@ -180,8 +189,21 @@ class StopAsked(NamedTuple):
     signal: int | None = None
 
 
+class Resumed(NamedTuple):
+    """The run goes on, as session *session*, from 2: the first one is that of ``orch run``.
+
+    What had been recorded of the tasks and instances in *again* no longer counts, but for the
+    numbers of their attempts. *changed* are tasks that are not what they were.
+    """
+
+    session: int
+    again: list[str]
+    changed: list[str]
+    at: float
+
+
 class Finished(NamedTuple):
-    """The run has ended."""
+    """The run, or this session of it, has ended."""
 
     state: RunState
     exit_code: int
@@ -214,6 +236,7 @@ class Asked(NamedTuple):
 Recorded: TypeAlias = (
     Started
     | Ended
+    | Postponed
     | Returned
     | Retrying
     | Skipped
@@ -223,6 +246,7 @@ Recorded: TypeAlias = (
     | Drained
     | Measured
     | StopAsked
+    | Resumed
     | Finished
 )
 Event: TypeAlias = Recorded | Left | Spoiled | Broken | Decided | Fired | Noted | Asked
@@ -230,6 +254,7 @@ Event: TypeAlias = Recorded | Left | Spoiled | Broken | Decided | Fired | Noted 
 RECORDED: dict[str, type[Any]] = {
     "started": Started,
     "ended": Ended,
+    "postponed": Postponed,
     "returned": Returned,
     "retrying": Retrying,
     "skipped": Skipped,
@@ -239,6 +264,7 @@ RECORDED: dict[str, type[Any]] = {
     "drained": Drained,
     "measured": Measured,
     "stop_asked": StopAsked,
+    "resumed": Resumed,
     "finished": Finished,
 }
 KINDS: dict[type[Any], str] = {kind: name for name, kind in RECORDED.items()}
@@ -265,5 +291,6 @@ class Attempt(NamedTuple):
     output_path: str
     output_from: Literal["file", "stdout", "json"]
     ok_exit_codes: tuple[int, ...]
+    leftovers: Literal["kill", "warn", "allow"] = "kill"
     consume: str | None = None
     publish: str | None = None

@@ -2,8 +2,9 @@
 
 In WAL mode, one transaction and one row a turn of the loop: the events of the turn as a JSON list
 (sixteen rows cost five times as much). The view ``events`` shows them one by one. Nothing is ever
-changed or deleted. Where the file system does not do WAL (network ones), SQLite's TRUNCATE mode
-takes over.
+changed or deleted: each session of a run, its first and every ``orch resume``, adds what it found.
+Every row has a checksum, since SQLite does not look at what is inside of its pages. Where the file
+system does not do WAL (network ones), SQLite's TRUNCATE mode takes over.
 """
 
 import json
@@ -11,34 +12,53 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, cast
+from zlib import crc32
 
 import orjson
 
 from orchestrator.errors import JournalError
 from orchestrator.events import KINDS, RECORDED, Ended, Failure, Finished, Recorded
 
-VERSION = 1
+VERSION = 2
 FILE = "journal.db"
 _SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE tasks (ord INTEGER PRIMARY KEY, name TEXT, mode TEXT, instances INTEGER);
-CREATE TABLE turns (seq INTEGER PRIMARY KEY, events TEXT);
+CREATE TABLE sessions (number INTEGER PRIMARY KEY, meta TEXT, source BLOB);
+CREATE TABLE tasks (
+  session INTEGER, ord INTEGER, name TEXT, mode TEXT, instances INTEGER, digest TEXT,
+  PRIMARY KEY (session, ord)
+) WITHOUT ROWID;
+CREATE TABLE turns (seq INTEGER PRIMARY KEY, events TEXT, checksum INTEGER);
 CREATE VIEW events AS
   SELECT seq, json_extract(value, '$[0]') AS kind, value AS event
   FROM turns, json_each(turns.events);
 """
-_INSERT = "INSERT INTO turns (events) VALUES (?)"
-_SELECT = "SELECT events FROM turns ORDER BY seq"
-Row = tuple[Any, ...]
+_INSERT = "INSERT INTO turns (events, checksum) VALUES (?, ?)"
+_SELECT = "SELECT events, checksum FROM turns ORDER BY seq"
+_NEWEST = "SELECT number, meta FROM sessions ORDER BY number DESC LIMIT 1"
+Sync = Literal["normal", "full"]
+
+
+class TaskRow(NamedTuple):
+    """A task of the plan. *instances*: None without, -1 where their number is not known yet."""
+
+    name: str
+    mode: str
+    instances: int | None
+    digest: str
 
 
 class Journal:
     """The journal of a run that is under way."""
 
-    def __init__(self, folder: Path) -> None:
-        """Create the database in *folder*. Raises ``JournalError``."""
+    def __init__(self, folder: Path, *, sync: Sync = "normal") -> None:
+        """Create the database in *folder*, or go on with the one that is there.
+
+        What is recorded survives the death of the process; with *sync* ``full`` that of the
+        machine. Raises ``JournalError``.
+        """
         self.path = folder / FILE
+        is_new = not self.path.exists()
         try:
             self._db = sqlite3.connect(self.path, isolation_level=None, cached_statements=16)
             # a turn writes whole pages, and few rows; a checkpoint costs two fsyncs
@@ -47,26 +67,38 @@ class Journal:
             self._db.execute("PRAGMA wal_autocheckpoint = 8000")
             if mode != "wal":
                 self._db.execute("PRAGMA journal_mode = TRUNCATE")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute(f"PRAGMA user_version = {VERSION}")
-            self._db.executescript(_SCHEMA)
-            self.path.chmod(0o600)
+            self._db.execute(f"PRAGMA synchronous = {sync}")
+            if is_new:
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
+                self._db.executescript(_SCHEMA)
+                self.path.chmod(0o600)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"cannot write {self.path}: {error}") from error
 
-    def begin(self, meta: Mapping[str, Any], tasks: Iterable[Row]) -> None:
-        """Record what the run is: *meta* as JSON values, *tasks* as (name, mode, instances)."""
+    def begin(
+        self,
+        session: int,
+        meta: Mapping[str, Any],
+        source: bytes,
+        tasks: Iterable[TaskRow],
+        events: Sequence[Recorded] = (),
+    ) -> None:
+        """Record what a session begins with, all of it or nothing.
+
+        *meta* are JSON values, *source* is the job file, *events* are those of its first turn.
+        Raises ``JournalError``.
+        """
+        rows = ((session, order, *task) for order, task in enumerate(tasks))
         try:
             self._db.execute("BEGIN")
-            self._db.executemany(
-                "INSERT INTO meta VALUES (?, ?)",
-                [(key, json.dumps(value)) for key, value in meta.items()],
+            self._db.execute(
+                "INSERT INTO sessions VALUES (?, ?, ?)", (session, json.dumps(meta), source)
             )
-            self._db.executemany(
-                "INSERT INTO tasks (name, mode, instances) VALUES (?, ?, ?)", tasks
-            )
+            self._db.executemany("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", rows)
+            if events:
+                self.append(events)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, TypeError, ValueError) as error:
             raise JournalError(f"cannot write {self.path}: {error}") from error
 
     def append(self, events: Sequence[Recorded]) -> None:
@@ -76,7 +108,8 @@ class Journal:
         of *events* is then recorded.
         """
         try:
-            self._db.execute(_INSERT, (_text([_data(event) for event in events]),))
+            text = _text([_data(event) for event in events])
+            self._db.execute(_INSERT, (text.decode(), crc32(text)))
         except (sqlite3.Error, TypeError, ValueError) as error:
             raise JournalError(f"cannot write {self.path}: {error}") from error
 
@@ -89,34 +122,73 @@ class Journal:
 
 
 class Record:
-    """What a journal says: read only, also while its run is under way."""
+    """What a journal says: read only, also while its run is under way.
 
-    def __init__(self, folder: Path) -> None:
-        """Read the journal in *folder*. Raises ``JournalError`` where there is none to believe."""
+    *meta* is that of the newest session, and so are *tasks*; *started_at* is the first one's.
+    """
+
+    def __init__(self, folder: Path, *, whole: bool = False) -> None:
+        """Read the journal in *folder*, with *whole* every page of it.
+
+        Raises ``JournalError`` where there is none to believe.
+        """
         path = folder / FILE
         if not path.is_file():
             raise JournalError(f"no journal in {folder}")
         try:
             with closing(sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True)) as db:
-                (version,) = db.execute("PRAGMA user_version").fetchone()
-                if version == 0:
-                    raise JournalError(f"{path} is damaged, and left as it is: it is empty")
-                if version != VERSION:
-                    raise JournalError(
-                        f"{path} is of version {version}; this orch reads version {VERSION}"
-                    )
-                self.meta = {k: json.loads(v) for k, v in db.execute("SELECT * FROM meta")}
-                self.tasks: list[Row] = db.execute(
-                    "SELECT name, mode, instances FROM tasks ORDER BY ord"
-                ).fetchall()
-                self._turns: list[str] = [text for (text,) in db.execute(_SELECT)]
-        except (sqlite3.Error, ValueError, OSError) as error:
+                self._read(db, path, whole=whole)
+        except (sqlite3.Error, ValueError, TypeError, OSError) as error:
             raise JournalError(f"{path} is damaged, and left as it is: {error}") from error
 
+    def _read(self, db: sqlite3.Connection, path: Path, *, whole: bool) -> None:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            raise JournalError(f"{path} is damaged, and left as it is: it is empty")
+        if version != VERSION:
+            raise JournalError(f"{path} is of version {version}; this orch reads version {VERSION}")
+        if whole and (said := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+            raise ValueError(said)
+        self.session, meta = _newest(db)
+        self.meta: dict[str, Any] = meta
+        first = db.execute("SELECT meta FROM sessions ORDER BY number LIMIT 1").fetchone()[0]
+        self.started_at: str = json.loads(first)["started_at"]
+        self.tasks = [
+            TaskRow(*row)
+            for row in db.execute(
+                "SELECT name, mode, instances, digest FROM tasks WHERE session = ? ORDER BY ord",
+                (self.session,),
+            )
+        ]
+        self._turns: list[str] = []
+        for text, checksum in db.execute(_SELECT):
+            if crc32(text.encode()) != checksum:
+                raise ValueError("a turn is not what was recorded")
+            self._turns.append(text)
+        self._path = path
+
     def events(self) -> Iterator[Recorded]:
-        """Yield the events, as they were recorded."""
-        for turn in self._turns:
-            yield from map(event_of, _events(turn))
+        """Yield the events, as they were recorded. Raises ``JournalError``."""
+        try:
+            for turn in self._turns:
+                yield from map(event_of, _events(turn))
+        except (ValueError, TypeError, LookupError) as error:
+            raise JournalError(f"{self._path} is damaged, and left as it is: {error}") from error
+
+    def source(self) -> bytes:
+        """Return the job file as it was at the start of the newest session."""
+        with closing(sqlite3.connect(f"file:{_uri(self._path)}?mode=ro", uri=True)) as db:
+            row = db.execute("SELECT source FROM sessions WHERE number = ?", (self.session,))
+            source: bytes = row.fetchone()[0]
+        return source
+
+
+def _newest(db: sqlite3.Connection) -> tuple[int, dict[str, Any]]:
+    """Return the number and the meta of the newest session."""
+    row = db.execute(_NEWEST).fetchone()
+    if row is None:
+        raise ValueError("it holds no session")
+    return row[0], json.loads(row[1])
 
 
 def headline(folder: Path) -> tuple[dict[str, Any], Finished | None]:
@@ -127,11 +199,13 @@ def headline(folder: Path) -> tuple[dict[str, Any], Finished | None]:
     path = folder / FILE
     try:
         with closing(sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True)) as db:
-            meta = {key: json.loads(value) for key, value in db.execute("SELECT * FROM meta")}
+            _, meta = _newest(db)
+            first = db.execute("SELECT meta FROM sessions ORDER BY number LIMIT 1").fetchone()[0]
             row = db.execute(_SELECT + " DESC LIMIT 1").fetchone()
-    except (sqlite3.Error, ValueError, OSError) as error:
+        meta["started_at"] = json.loads(first)["started_at"]
+        event = event_of(_events(row[0])[-1]) if row is not None else None
+    except (sqlite3.Error, ValueError, TypeError, LookupError, OSError) as error:
         raise JournalError(f"{path} cannot be read: {error}") from error
-    event = event_of(_events(row[0])[-1]) if row is not None else None
     return meta, event if isinstance(event, Finished) else None
 
 
@@ -156,11 +230,11 @@ def _data(event: Recorded) -> tuple[Any, ...]:
     return ("ended", *event[:7], error, *event[8:])
 
 
-def _text(events: list[Any]) -> str:
+def _text(events: list[Any]) -> bytes:
     try:
-        return orjson.dumps(events).decode()
+        return orjson.dumps(events)
     except TypeError:  # half a character somewhere
-        return json.dumps(events)
+        return json.dumps(events).encode()
 
 
 def _events(text: str) -> list[Any]:

@@ -15,12 +15,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.checks import Checker
-from orchestrator.errors import Problem, SpecError, TemplateError, UsageError
+from orchestrator.errors import Mark, Problem, Report, SpecError, TemplateError, UsageError, Where
 from orchestrator.plan import build as building
 from orchestrator.plan import params as parameters
 from orchestrator.plan import pipelines, templates
+from orchestrator.plan.environment import Environment
 from orchestrator.plan.fill import fill
 from orchestrator.plan.model import Plan, Pool
+from orchestrator.secrets import Secrets, withheld
 from orchestrator.spec.models import NAME, Job, Limits, Queue
 from orchestrator.spec.source import Source, read_bytes
 from orchestrator.spec.validate import in_doubt, validated
@@ -36,13 +38,16 @@ class Choices:
     """What a person asked for beside the file.
 
     *params* are values from ``-p``; text among them is read as the parameter's type. Values of type
-    path start at *called_from*.
+    path start at *called_from*, and so does the root of a job that came on stdin. *recorded* are
+    the values of a run that is resumed: they stand in for the defaults; those that the file no
+    longer declares are passed over.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
     only: Collection[str] = ()
     skip: Collection[str] = ()
     called_from: str = ""
+    recorded: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -50,16 +55,19 @@ class Loaded:
     """A job file that was read, with its plan.
 
     *environment* is what tasks inherit: this process's, ``env_file``, ``env``. *names* are for
-    templates. *problems* are errors; with none of them the plan can run.
+    templates. *problems* are errors; with none of them the plan can run. *secrets* is None where
+    the job has none.
     """
 
     source: Source
     file: str | None
     job: Job
     plan: Plan
+    choices: Choices = field(default_factory=Choices)
     environment: dict[str, str | None] = field(default_factory=dict)
     names: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    secrets: Secrets | None = None
 
 
 def read(file: str, data: bytes | None = None) -> Source:
@@ -78,7 +86,8 @@ def load(
     """Read and check a job file.
 
     Raises ``SpecError`` with everything that is wrong; ``UsageError`` where the file is right and
-    *choices* are not. With *lenient* required parameters may be missing: for looking at a file.
+    *choices* are not, ``EnvironmentFault`` where a secret is missing. With *lenient* required
+    parameters and secrets may be missing: for looking at a file.
     """
     with collector_off():  # nothing that is made here is garbage, and there may be a lot of it
         return _load(file, choices or Choices(), data, lenient=lenient)
@@ -100,31 +109,44 @@ def _load(file: str, choices: Choices, data: bytes | None, *, lenient: bool) -> 
     source = read(file, data)
     job, broken, problems = validated(source)
     if job is None:
-        raise spec_error(source, problems)
+        raise spec_error(source, problems, Secrets(_secrets_named(source), os.environ))
     stem = Path(file).stem if file != STDIN else "stdin"
-    folder = Path(file).absolute().parent if file != STDIN else Path.cwd()
+    folder = Path(choices.called_from or Path.cwd())
+    if file != STDIN:
+        folder = Path(file).absolute().parent
     root = os.path.normpath(folder / os.path.expanduser(job.root or "."))
     name = stem if NAME.match(stem) else re.sub(r"\W", "_", f"_{stem}")[:64]
     doubtful = in_doubt(source, broken, problems) if problems else ()
     plan, more = building.build(job, root, name, broken, doubtful)
     plan.file = str(Path(file).absolute()) if file != STDIN else None
-    loaded = Loaded(source, plan.file, job, plan, problems=[*problems, *more])
+    loaded = Loaded(source, plan.file, job, plan, choices, problems=[*problems, *more])
     usage = _complete(loaded, choices, lenient=lenient)
     if not loaded.problems or lenient:
         usage = usage or _select(plan, choices)
     loaded.problems += Checker(plan, job).check()
+    secrets = loaded.secrets
     if loaded.problems:
-        raise spec_error(source, loaded.problems)
+        raise spec_error(source, loaded.problems, secrets)
     if usage is not None:
-        raise usage
+        raise usage if secrets is None else UsageError(secrets.mask(str(usage)))
+    if secrets is not None and not lenient:
+        secrets.require()
     return loaded
 
 
-def spec_error(source: Source, problems: list[Problem]) -> SpecError:
-    """Return the error that carries all *problems* of *source*."""
-    reports = source.report(problems)
+def spec_error(
+    source: Source, problems: list[Problem], secrets: Secrets | None = None
+) -> SpecError:
+    """Return the error that carries all *problems* of *source*, without the values of *secrets*."""
+    reports = reported(source, problems, secrets)
     count = len(reports)
     return SpecError(f"{source.name}: {count} error{'s' if count != 1 else ''}", reports)
+
+
+def reported(source: Source, problems: list[Problem], secrets: Secrets | None) -> list[Report]:
+    """Return *problems* of *source* with their places, without the values of *secrets*."""
+    reports = source.report(problems)
+    return reports if secrets is None else [secrets.mask_report(report) for report in reports]
 
 
 # Parameters and environment
@@ -136,7 +158,12 @@ def _complete(loaded: Loaded, choices: Choices, *, lenient: bool) -> UsageError 
     root = plan.root
     environment: dict[str, str | None] = dict(os.environ)
     environment.update(_env_file(job, root, problems))
-    names: dict[str, Any] = {"env": environment, "sys": system_names()}
+    hidden: dict[str, str] = {}
+    if named := job.secrets or _secrets_named(loaded.source):
+        secrets = loaded.secrets = Secrets(named, environment)
+        hidden = withheld(named, secrets, environment)
+        problems += _secrets_written(loaded.source, secrets)
+    names: dict[str, Any] = {"env": Environment(environment, hidden), "sys": system_names()}
     problems += parameters.declared(job.params)
     wrong = {str(problem.where[1]) for problem in problems
              if problem.where[:1] == ("params",) and len(problem.where) > 1}  # fmt: skip
@@ -146,8 +173,11 @@ def _complete(loaded: Loaded, choices: Choices, *, lenient: bool) -> UsageError 
     usage = None
     called_from = choices.called_from or os.getcwd()
     try:
+        if loaded.secrets is not None:
+            _refuse_secrets(choices.params, loaded.secrets)
         absolute = lambda path: _absolute(called_from, path)  # noqa: E731 - a seam of one line
-        values.update(parameters.given(job.params, choices.params, absolute))
+        kept = {k: v for k, v in choices.recorded.items() if k in job.params and v is not None}
+        values.update(parameters.given(job.params, {**kept, **choices.params}, absolute))
     except UsageError as error:
         usage = error
     missing = [n for n in parameters.missing(sound, values) if n not in choices.params]
@@ -165,7 +195,7 @@ def _complete(loaded: Loaded, choices: Choices, *, lenient: bool) -> UsageError 
     names["params"] = values
     environment.update(_job_env(job, names, unknown, problems))
     loaded.environment = environment
-    loaded.names = {**names, "env": {k: v for k, v in environment.items() if v is not None}}
+    loaded.names = {**names, "env": Environment(environment, hidden)}
     written = _limits(loaded, unknown)
     _queues(loaded, unknown)
     problems += fill(plan, job, loaded.names, unknown)
@@ -227,6 +257,41 @@ def _env_file(job: Job, root: str, problems: list[Problem]) -> dict[str, str]:
             value = value[1:-1]
         result[name.strip()] = value
     return result
+
+
+def _secrets_named(source: Source) -> list[str]:
+    """Return the secrets of a file as far as it names them, also where one of them is wrong."""
+    named = source.value.get("secrets") if isinstance(source.value, dict) else None
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+
+
+def _secrets_written(source: Source, secrets: Secrets) -> list[Problem]:
+    """Return where the value of a secret stands in the file itself."""
+    found = secrets.place(source.text)
+    if found is not None:
+        secret, at = found
+        before = source.text[:at]
+        mark = Mark(before.count("\n") + 1, at - before.rfind("\n"))
+        return [Problem((), f"here stands the value of secret `{secret}`", mark=mark)]
+    where: Where = ()
+    part: str | int = ""
+    value = source.value
+    while isinstance(value, dict | list):  # down to what holds it
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        inner = next((pair for pair in pairs if secrets.find_in(list(pair)) is not None), None)
+        if inner is None:
+            break
+        part, value = inner
+        where = (*where, part)
+    name = secrets.find_in([part, value])
+    return [Problem(where, f"here stands the value of secret `{name}`")] if where else []
+
+
+def _refuse_secrets(params: Mapping[str, Any], secrets: Secrets) -> None:
+    """Raise ``UsageError`` where a parameter is given the value of a secret."""
+    for name, value in params.items():
+        if (secret := secrets.find_in([name, value])) is not None:
+            raise UsageError(f"parameter {quote(name)} holds the value of secret `{secret}`")
 
 
 def _job_env(

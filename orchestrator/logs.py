@@ -61,8 +61,12 @@ def descriptor_sink(name: str, descriptor: int) -> Sink:
 class Log:
     """Structured lines to one or more sinks, each in its own format."""
 
-    def __init__(self, run: str, level: str = "info") -> None:
+    def __init__(
+        self, run: str, level: str = "info", mask: Callable[[Fields], Fields] | None = None
+    ) -> None:
+        """*mask* takes out of the fields of a line what nobody may read."""
         self._run = run
+        self._mask = mask
         self._outlets: list[tuple[Sink, Format, Callable[[Fields], str], list[str]]] = []
         self._level = LEVELS[level]
         self._told_broken: set[str] = set()
@@ -114,6 +118,8 @@ class Log:
         return LEVELS[level] >= self._level and bool(self._outlets)
 
     def _render(self, _logger: Any, method: str, fields: Fields) -> str:
+        if self._mask is not None:
+            fields = self._mask(fields)
         event = fields.pop("event")
         line = {"timestamp": _now_text(), "level": method, "event": event, **fields}
         for _, _, render, lines in self._outlets:

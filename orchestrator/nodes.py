@@ -143,20 +143,21 @@ class Node:
     those that were skipped without a failure. A task with instances is a node of its own
     (*children*; *left* counts those that have not ended), and so is each instance (*group* is the
     task's). *held*: a thread that was given up still runs, so there is no next try yet. *member* is
-    what is known of it as a part of a pipeline.
+    what is known of it as a part of a pipeline. *base* is the number of its last attempt before
+    this session of the run.
     """
 
     __slots__ = (
-        "attempt", "begun", "children", "dependents", "failed_needs", "group", "held", "idle_needs",
-        "left", "member", "name", "order", "pool", "resolving", "spec", "started_at", "state",
-        "stopping", "waits",
+        "attempt", "base", "begun", "children", "dependents", "failed_needs", "group", "held",
+        "idle_needs", "left", "member", "name", "order", "pool", "resolving", "spec", "started_at",
+        "state", "stopping", "waits",
     )  # fmt: skip
 
     def __init__(self, name: str, order: int, spec: PlanTask, group: "Node | None" = None) -> None:
         self.name, self.order, self.spec, self.group = name, order, spec, group
         self.pool = POOL_OF[spec.mode]
         self.state: State = WAITING
-        self.attempt = 0
+        self.attempt = self.base = 0
         self.waits = self.failed_needs = self.idle_needs = self.left = 0
         self.dependents: list[Node] = []
         self.stopping: Outcome | None = None
@@ -166,6 +167,11 @@ class Node:
         self.held = False
         self.children: list[Node] | None = None
         self.member: Member | None = group.member if group is not None else None
+
+    @property
+    def tries(self) -> int:
+        """How many attempts it has made in this session of the run."""
+        return self.attempt - self.base
 
 
 def worst(states: set[State]) -> State:

@@ -33,6 +33,7 @@ from orchestrator.nodes import (
     StopFeed,
 )
 from orchestrator.plan.model import Pipeline, Plan, PlanQueue, Pool
+from orchestrator.room import Room
 
 # How long a program that closed its stdin may take to end, before it counts as one that goes on.
 LEAVING_S = 0.2
@@ -48,6 +49,9 @@ class Host(Protocol):
     counts: dict[State, int]
     folding: bool
     now: float
+
+    def is_short(self, pool: Pool) -> bool:
+        """Tell whether the system had no means for more than what runs in *pool*."""
 
     def ask(self, node: Node) -> None:
         """Have the condition, or the items, of *node* looked at."""
@@ -69,6 +73,9 @@ class Host(Protocol):
 
     def skip(self, node: Node, reason: str, *, failure: bool) -> None:
         """End *node*, which does not run, as skipped."""
+
+    def new_instance(self, group: Node, index: int) -> Node:
+        """Return a new instance of *group*; it is known from now on."""
 
     def end_group(self, node: Node) -> None:
         """End a task whose instances have all ended."""
@@ -112,13 +119,16 @@ class Member:
     *open*; *wanted* were asked for and have not come. *instances* are what has not ended of it,
     *gone* those of them that do not read any more, *tries* how often each failed with what it has
     in hand. *losses* counts how often it could not start for want of a slot that a stuck thread
-    took along, *is_stranded* says that it waits no longer for one.
+    took along, *is_stranded* says that it waits no longer for one. *is_refused*: the system had no
+    means to start one of them, and all wait before it is tried again; *refused* tells since when
+    each was refused, *is_hopeless* that it was too long.
     """
 
     __slots__ = (
         "arrived", "asked", "closed", "elastic", "finished", "gang", "gone", "instances",
-        "is_stranded", "losses", "node", "open", "publishes", "reads", "ready", "running", "seen",
-        "settled", "slots", "spoiled", "streaming", "tries", "waits", "wanted",
+        "is_hopeless", "is_refused", "is_stranded", "losses", "node", "open", "publishes", "reads",
+        "ready", "refused", "running", "seen", "settled", "slots", "spoiled", "streaming", "tries",
+        "waits", "wanted",
     )  # fmt: skip
 
     def __init__(self, node: Node, gang: "Gang") -> None:
@@ -129,7 +139,9 @@ class Member:
         self.streaming = spec.source is not None
         self.elastic = self.streaming or spec.foreach is not None or spec.items is not None
         self.slots = self.running = self.wanted = self.arrived = self.losses = 0
-        self.waits = self.is_stranded = False
+        self.waits = self.is_stranded = self.is_refused = False
+        self.is_hopeless = False
+        self.refused: dict[str, float] = {}
         self.settled = self.asked = self.open = self.closed = self.finished = False
         self.ready: deque[Node] = deque()
         self.instances: dict[str, Node] = {} if spec.many else {node.name: node}
@@ -273,8 +285,11 @@ class Pipelines:
 
     def fits(self, gang: Gang) -> bool:
         """Tell whether *gang* can start now."""
-        free = self.host.free
-        return all(count <= max(0, free[pool]) for pool, count in gang.needs.items())
+        free, is_short = self.host.free, self.host.is_short
+        return all(
+            count <= max(0, free[pool]) and not (count and is_short(pool))
+            for pool, count in gang.needs.items()
+        )
 
     def begin(self, gang: Gang) -> None:
         """Give *gang* its slots and let its members go."""
@@ -336,6 +351,8 @@ class Pipelines:
         for member in list(self._short.values()):
             self._regain(member)
         for member in list(self._active.values()):
+            if member.is_refused:
+                continue
             while member.running < member.slots and (node := _next(member)) is not None:
                 yield node
             if _head(member) is None:
@@ -346,7 +363,7 @@ class Pipelines:
         found = [
             member
             for member in self._active.values()
-            if member.node.pool == pool and _head(member) is not None
+            if member.node.pool == pool and _head(member) is not None and not member.is_refused
         ]
         return min(found, key=lambda member: member.rank, default=None)
 
@@ -375,6 +392,40 @@ class Pipelines:
         self._trim(member)
         if member.slots < member.due():
             self._short[member.node.name] = member
+
+    def postpone(self, node: Node) -> None:
+        """Let *node*, which the system had no means to start, wait; its member keeps its slot."""
+        member = node.member
+        assert member is not None
+        member.ready.appendleft(node)
+        self._active[member.node.name] = member
+        member.is_refused = True
+        member.refused.setdefault(node.name, self.host.now)
+        self.give_back(node, lost=False)
+        queue = member.publishes
+        if member.closed and queue is not None and not self.host.folding:
+            self._skip_unread(node, queue)
+
+    def is_hopeless(self, node: Node, room: Room, patience_s: float) -> bool:
+        """Tell whether *node* is waited for no longer, and so are others of its member."""
+        member = node.member
+        assert member is not None
+        if member.elastic and member.running > 1:
+            return False  # it needs no more slots than it has
+        since = member.refused.get(node.name)
+        member.is_hopeless |= room.is_over(since, self.host.now, patience_s)
+        return member.is_hopeless
+
+    def has_means(self, member: Member) -> None:
+        """Take note that an attempt of *member* had what it needed, and gave it back."""
+        member.is_hopeless = False
+        member.refused.clear()
+
+    def try_again(self, pool: Pool) -> None:
+        """Let what was postponed in *pool* start."""
+        for member in self._active.values():
+            if member.node.pool == pool:
+                member.is_refused = False
 
     def _regain(self, member: Member) -> None:
         """Give *member* the slots that it lost, before anyone else gets one."""
@@ -436,10 +487,10 @@ class Pipelines:
         member = group.member
         member.wanted = max(0, member.wanted - 1)
         member.arrived += 1
-        child = Node(f"{event.task}.{event.number}", event.number, group.spec, group)
+        child = self.host.new_instance(group, event.number)
         group.left += 1
         self.host.counts[WAITING] += 1
-        self.host.nodes[child.name] = member.instances[child.name] = child
+        member.instances[child.name] = child
         self.host.admit(child)
         return event
 
@@ -527,6 +578,7 @@ class Pipelines:
         assert member is not None
         member.instances.pop(node.name, None)
         member.gone.discard(node.name)
+        member.refused.pop(node.name, None)
         member.tries.pop(node.name, None)
         member.spoiled.pop(node.name, None)
         member.seen.add(state)
@@ -614,13 +666,17 @@ class Pipelines:
             member.closed = True
             for node in list(member.instances.values()):
                 if node.state is not RUNNING:
-                    if member.streaming and not node.attempt:
-                        self.host.act(GiveBack(node.name))  # others may read what it goes through
-                    self.host.skip(node, f"nobody reads `{spec.name}` any more", failure=False)
+                    self._skip_unread(node, queue)
             if member.open:
                 self.host.act(StopFeed(member.node.name))
                 self.host.act(Drained(member.node.name, member.arrived, self.host.now))
                 self._shut(member)
+
+    def _skip_unread(self, node: Node, queue: Queue) -> None:
+        """End *node*, which does not run, because nobody reads what it would publish."""
+        if node.member is not None and node.member.streaming and not node.tries:
+            self.host.act(GiveBack(node.name))  # others may read what it goes through
+        self.host.skip(node, f"nobody reads `{queue.spec.name}` any more", failure=False)
 
     def still_closed(self, name: str) -> None:
         """End those who publish to a closed queue and have taken no notice within the grace."""

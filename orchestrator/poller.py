@@ -38,13 +38,14 @@ class Poller:
         """Run *function* on the thread of the poller, soon. May be called from anywhere."""
         self._calls.append(function)
         if self._thread is None:
-            self._begin()
+            self.begin()
         if self._asleep:  # it is not when it calls itself
             self._asleep = False
             with suppress(OSError):
                 os.write(self._wake_write, b"x")
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Start the thread, if that was not done. Raises ``RuntimeError`` where none can be had."""
         with self._lock:
             if self._thread is None and not self._closing:
                 thread = threading.Thread(target=self._loop, name="orch-poller", daemon=True)

@@ -4,56 +4,101 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import __version__, functions, signals, streams
+from orchestrator import __version__, functions, keeper, signals, streams, surroundings
 from orchestrator.clock import Clock, wall_text
+from orchestrator.digests import Digests
 from orchestrator.engine import Engine, Inbox, Observer
-from orchestrator.errors import JournalError
-from orchestrator.events import Broken, Finished, Noted
-from orchestrator.journal import Journal
+from orchestrator.errors import EnvironmentFault, JournalError
+from orchestrator.events import Broken, Finished, Noted, Recorded, Resumed
+from orchestrator.journal import Journal, Sync, TaskRow
 from orchestrator.loading import Loaded, collector_off
-from orchestrator.places import RunFolder, create_run, state_directory
+from orchestrator.places import RunFolder, Turn, create_run, in_commands, state_directory
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.plan.prepare import Preparer
 from orchestrator.poller import Poller
+from orchestrator.procfs import PARENT_RUN_IDS, RUN_ID, kill_carriers
+from orchestrator.recovery import Recovery
 from orchestrator.runners import Runner
 from orchestrator.runners.children import Watcher
 from orchestrator.runners.processes import ProcessRunner
 from orchestrator.runners.programs import ProgramRunner
 from orchestrator.runners.threads import ThreadRunner
 from orchestrator.scheduler import Scheduler
+from orchestrator.secrets import Secrets
+from orchestrator.spec.words import quote
 
 if TYPE_CHECKING:
     from orchestrator.queues.registry import Queues
 
 # What orch itself imports late, and a module of the same name at the job's root would stand in for.
 _OWN_IMPORTS = ("jinja2", "markdown_it", "markupsafe", "pygments", "rich", "structlog", "yaml")
-RUN_ID, PARENT_RUN_IDS = "ORCH_RUN_ID", "ORCH_PARENT_RUN_IDS"
 
 Observe = Callable[["Run"], Sequence[Observer]]
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a run goes on from: *session* is the number of the new one.
+
+    *refused* are tasks that are not to be started any more.
+    """
+
+    folder: RunFolder
+    session: int
+    recovery: Recovery
+    changed: list[str]
+    refused: Collection[str] = ()
+
+
 class Run:
-    """A run that is about to be made, or is under way."""
+    """A run that is about to be made, or to go on, or is under way."""
 
     def __init__(
-        self, loaded: Loaded, clock: Clock, *, state_dir: str | None = None, fail_fast: bool = False
+        self,
+        loaded: Loaded,
+        clock: Clock,
+        *,
+        state_dir: str | None = None,
+        fail_fast: bool = False,
+        sync: Sync = "normal",
+        past: Past | None = None,
+        waits: Callable[[str], None] | None = None,
     ) -> None:
-        """Make the run's directory. Raises ``EnvironmentFault`` where that cannot be."""
+        """Make the run's directory, once it is its turn; *waits* is told for whom it waits.
+
+        Raises ``EnvironmentFault`` where that cannot be.
+        """
         self.loaded, self.plan, self.clock = loaded, loaded.plan, clock
-        self.folder: RunFolder = create_run(state_directory(Path(self.plan.root), state_dir))
+        self.fail_fast, self.sync, self.past = fail_fast, sync, past
+        self.secrets = loaded.secrets
+        if self.secrets is not None:
+            _refuse_paths(self.secrets, loaded, state_dir)
+        state = state_directory(Path(self.plan.root), state_dir)
+        if past is not None:
+            state = past.folder.path.parent.parent
+        self._turn = _turn(state, self.plan, waits)
+        if past is None:
+            self.folder = create_run(state)
+        else:
+            self.folder = past.folder
+            clock.go_on_from(past.recovery.last_at)
         self.id = self.folder.id
         self.path = self.folder.path
         self.inbox: Inbox = Inbox()
         self.queues: Queues | None = None
-        self.ladder = signals.Ladder(self.inbox, clock.now)
+        self.ladder = signals.Ladder(self.id, self.inbox, clock.now)
         with collector_off():
             self.scheduler = Scheduler(self.plan, self.id, fail_fast=fail_fast)
+            if past is not None:
+                found = past.recovery
+                self.scheduler.recall(found.events, found.attempts, past.refused)
 
     def go(self, observe: Observe, *, redirect: bool, handle_signals: bool) -> Finished:
         """Run to the end.
@@ -62,9 +107,16 @@ class Run:
         ``JournalError``, and ``OSError`` where the root directory cannot be entered.
         """
         with ExitStack() as stack:
+            stack.callback(keeper.has_ended)
+            if self._turn is not None:
+                self._turn.is_for(self.id, keeper.started_pid())
+                stack.callback(self._turn.release)
             stack.callback(self.folder.release)
             journal = self._journal()
+            keeper.begins(self.path, f"orch resume {in_commands(self.path)}")
+            stack.enter_context(self._guarded())
             stack.callback(journal.close)
+            stack.enter_context(surroundings.of_a_run())
             stack.enter_context(_surroundings(self._environment(), self.plan.root))
             if redirect:
                 stack.enter_context(_redirected(self.path))
@@ -72,7 +124,7 @@ class Run:
             stack.enter_context(functions.importing_from(self.plan.root))
             _import_own(self.plan.root)
             poller = Poller(lambda error: self.inbox.put(Broken(error, self.clock.now())))
-            watcher = Watcher(poller, self._heard)
+            watcher = Watcher(poller, self._heard, self._left)
             stack.callback(watcher.close)
             stack.callback(poller.close)
             if self.plan.queues:
@@ -89,34 +141,71 @@ class Run:
                 runners=runners,
                 preparer=self._preparer(socket),
                 queues=self.queues,
+                secrets=self.secrets,
                 clock=self.clock,
                 inbox=self.inbox,
                 observers=observe(self),
             )
-            engine.prepare()
+            engine.prepare(self.past.recovery.events if self.past is not None else ())
             if handle_signals:
                 stack.enter_context(signals.handled(self.ladder))
             return engine.run()
 
-    def _journal(self) -> Journal:
-        """Begin the journal; a run that cannot even do that leaves nothing behind."""
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Where no keeper does it, see to it that no program outlives the run."""
+        alone = all(task.mode == "thread" for task in self.plan.tasks.values())
+        if keeper.is_kept() or alone or sys.platform != "linux":
+            yield
+            return
+        guard = keeper.Guard(self.id)
         try:
-            journal = Journal(self.path)
-            journal.begin(self._meta(), _task_rows(self.plan))
+            yield
+        finally:
+            kill_carriers(self.id, tasks_only=True)
+            guard.close()
+
+    @property
+    def mask(self) -> Callable[[str], str] | None:
+        """What takes secrets out of a text; None where the job has none."""
+        return None if self.secrets is None else self.secrets.mask
+
+    def _journal(self) -> Journal:
+        """Begin the journal, or a session in it; a run that cannot even do that leaves nothing."""
+        past = self.past
+        events: list[Recorded] = []
+        if past is not None:
+            found, now = past.recovery, self.clock.now()
+            events += [ended._replace(at=now) for ended in found.lost]
+            events.append(Resumed(past.session, found.again, past.changed, now))
+        try:
+            journal = Journal(self.path, sync=self.sync)
+            rows = _task_rows(self.loaded)
+            session = past.session if past is not None else 1
+            journal.begin(session, self._meta(), self.loaded.source.data, rows, events)
+            with suppress(OSError):  # how the session before ended is on record now
+                (self.path / keeper.CRASH).unlink()
         except JournalError:
-            shutil.rmtree(self.path, ignore_errors=True)
+            if past is None:
+                shutil.rmtree(self.path, ignore_errors=True)
             raise
         return journal
 
     def _meta(self) -> dict[str, Any]:
+        choices = self.loaded.choices
         return {
             "job": self.plan.name,
             "file": self.loaded.file,
             "root": self.plan.root,
             "params": self.plan.params,
+            "only": list(choices.only),
+            "skip": list(choices.skip),
+            "called_from": choices.called_from,
+            "fail_fast": self.fail_fast,
+            "sync": self.sync,
             "queues": joined(self.plan),
             "started_at": wall_text(self.clock.started_at),
-            "pid": os.getpid(),
+            "pid": keeper.started_pid(),
             "orch": __version__,
             "python": sys.version.split()[0],
         }
@@ -176,6 +265,11 @@ class Run:
         modes = sorted({task.mode for task in self.plan.tasks.values()})
         return {mode: make[mode]() for mode in modes}
 
+    def _left(self, task: str, number: int, names: list[str]) -> None:
+        """Tell of processes that an attempt has left behind."""
+        data = {"level": "warning", "event": "processes left behind", "left": ", ".join(names)}
+        self.inbox.put(Noted(task, number, "log", data, self.clock.now()))
+
     def _heard(self, data: bytes) -> None:
         """Take a datagram of a program; what is not as ``task`` sends it is ignored."""
         from orchestrator import jsonio  # noqa: PLC0415 - few programs speak
@@ -188,6 +282,40 @@ class Run:
         known = isinstance(task, str) and task in self.scheduler.nodes and type(attempt) is int
         if known and kind in ("progress", "log") and isinstance(fields, dict):
             self.inbox.put(Noted(task, attempt, kind, fields, self.clock.now()))
+
+
+def _turn(state: Path, plan: Plan, waits: Callable[[str], None] | None) -> Turn | None:
+    """Return the right to run, where the job has it that only one of its runs is under way."""
+    if plan.concurrency == "allow":
+        return None
+    turn = Turn(state, plan.name)
+    if turn.take():
+        return turn
+    if plan.concurrency == "refuse":
+        holder = turn.holder()
+        turn.release()
+        raise EnvironmentFault(
+            f"job {quote(plan.name)} is under way: {holder} (concurrency: refuse)"
+        )
+    if waits is not None:
+        waits(turn.holder())
+    turn.wait()
+    return turn
+
+
+def _refuse_paths(secrets: Secrets, loaded: Loaded, state_dir: str | None) -> None:
+    """Raise ``EnvironmentFault`` where a path that is recorded holds the value of a secret."""
+    state = os.path.abspath(state_dir) if state_dir else ""
+    paths = {
+        "the path of the job file": loaded.file or "",
+        "the working directory": loaded.choices.called_from,
+        "the path of `root`": loaded.plan.root,
+        "the path of the state directory": state,
+        "the value of a parameter": str(list(loaded.plan.params.values())),
+    }
+    for what, path in paths.items():
+        if (name := secrets.find(path)) is not None:
+            raise EnvironmentFault(f"{what} holds the value of secret `{name}`")
 
 
 def platform_limits(platform: str = sys.platform) -> str | None:
@@ -212,9 +340,10 @@ def joined(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _task_rows(plan: Plan) -> Iterator[tuple[str, str, int | None]]:
-    for task in plan.tasks.values():
-        yield task.name, task.mode, _instances(task)
+def _task_rows(loaded: Loaded) -> Iterator[TaskRow]:
+    digests = Digests(loaded.plan, loaded.job.env)
+    for task in loaded.plan.tasks.values():
+        yield TaskRow(task.name, task.mode, _instances(task), digests.of(task))
 
 
 def _instances(task: PlanTask) -> int | None:
@@ -257,7 +386,7 @@ def _redirected(folder: Path) -> Iterator[None]:
     for number, name in ((1, "run.out"), (2, "run.err")):
         kept = os.dup(number)
         saved.append((number, kept))
-        file = streams.open_output(str(folder / name))
+        file = streams.open_own(str(folder / name))
         os.dup2(file, number)
         os.close(file)
     try:

@@ -7,7 +7,7 @@ of 100,000 tasks and 50,000 tasks into one are nothing special. ninja's ``Plan``
 simulation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from heapq import heappop, heappush
 from typing import Any
 from zlib import crc32
@@ -26,6 +26,8 @@ from orchestrator.events import (
     Left,
     Measured,
     Outcome,
+    Postponed,
+    Recorded,
     Retrying,
     Returned,
     Skipped,
@@ -54,13 +56,18 @@ from orchestrator.nodes import (
 )
 from orchestrator.pipelines import LEAVING_S, Pipelines, Rank, harmless, tolerated
 from orchestrator.plan.model import Plan, Pool
+from orchestrator.room import PATIENCE_S, Room
 from orchestrator.spec.durations import show
 
 TIMEOUT_EXIT_CODE = 124
+# Clocks that are read one after the other may differ by as much when what they said is subtracted.
+_ROUNDING_S = 1e-6
 
 
 class Scheduler:
     """The state of one run, and what follows from it."""
+
+    patience_s = PATIENCE_S
 
     def __init__(self, plan: Plan, run_id: str = "", *, fail_fast: bool = False) -> None:
         self.plan, self.run_id, self.fail_fast = plan, run_id, fail_fast
@@ -70,6 +77,7 @@ class Scheduler:
             (WAITING, READY, RUNNING, BACKOFF, SUCCEEDED, FAILED, SKIPPED, CANCELLED), 0
         )
         self.free: dict[Pool, int] = {"threads": plan.threads, "processes": plan.processes}
+        self.room: dict[Pool, Room] = {}  # of pools for which the system had no means once
         self.stopping: StopReason | None = None
         self.forced = False
         self.done = False
@@ -84,6 +92,8 @@ class Scheduler:
         self._stop_signal: int | None = None
         self._given_up = 0
         self._ready: dict[Pool, list[tuple[int, int, int, Node]]] = {"threads": [], "processes": []}
+        self._attempts: Mapping[str, int] = {}  # made in earlier sessions
+        self._refused: frozenset[str] = frozenset()
         self._open: list[Node] = []
         self._unasked: list[Node] = []
         self._actions: list[Action] = []
@@ -92,6 +102,7 @@ class Scheduler:
         self._folds: dict[type[Any], Callable[[Any], Event | None]] = {
             Started: self._started,
             Ended: self._ended,
+            Postponed: self._postponed,
             Returned: self._returned,
             Retrying: self._retrying,
             Skipped: self._skipped,
@@ -136,6 +147,36 @@ class Scheduler:
         self.folding = False
         self._actions.clear()
 
+    def recall(
+        self, events: Iterable[Recorded], attempts: Mapping[str, int], refused: Collection[str] = ()
+    ) -> None:
+        """Begin where an earlier session of the run has ended.
+
+        *events* are what still counts of it, *attempts* how many each task and instance has made;
+        those *refused* are not to be started.
+        """
+        self._attempts, self._refused = attempts, frozenset(refused)
+        for node in self.nodes.values():
+            self._number(node)
+        actions = self._actions
+        for event in events:
+            self._actions = []
+            self.fold(event)
+        self._actions = actions
+        self.now = 0.0
+
+    def _number(self, node: Node) -> None:
+        """Let the numbers of the attempts of *node* go on."""
+        node.attempt = node.base = self._attempts.get(node.name, 0)
+
+    def new_instance(self, group: Node, index: int) -> Node:
+        """Return a new instance of *group*; it is known from now on."""
+        node = Node(f"{group.name}.{index}", index, group.spec, group)
+        if self._attempts:
+            self._number(node)
+        self.nodes[node.name] = node
+        return node
+
     def _node(self, task: str, attempt: int) -> Node | None:
         """Return the node if *attempt* is the one that is under way."""
         node = self.running.get(task)
@@ -174,6 +215,8 @@ class Scheduler:
             return None
         del self.running[node.name]
         self._moves += 1
+        if self.room and event.outcome != "launch_failed":
+            self._has_means(node)
         if not self.folding:
             event = self._as_it_counts(node, event)
         if event.left_running:
@@ -184,15 +227,77 @@ class Scheduler:
         elif event.outcome == "stopped":
             self._end(node, CANCELLED)
         elif self._tries_again(node, event):
-            self._move(node, BACKOFF)
-            if not node.held:
-                self._retry(node)
-            elif node.member is not None:  # the others of its pipeline wait for it
-                self._actions.append(Arm(("held", node.name, node.attempt), self.plan.grace_s))
+            self._back_off(node)
         else:
             self._end(node, FAILED)
         self._give_back(node, event)
         return event
+
+    def _back_off(self, node: Node) -> None:
+        self._move(node, BACKOFF)
+        if not node.held:
+            self._retry(node)
+        elif node.member is not None:  # the others of its pipeline wait for it
+            self._actions.append(Arm(("held", node.name, node.attempt), self.plan.grace_s))
+
+    def _postponed(self, event: Postponed) -> Event | None:
+        node = self._node(event.task, event.attempt)
+        if node is None:
+            return None
+        room = self.room.get(node.pool)
+        if room is None:
+            room = self.room[node.pool] = Room()
+        if not self.folding and (node.stopping is not None or self._is_hopeless(node, room)):
+            status = 126 if node.spec.mode == "subprocess" else None
+            error = Failure("LaunchError", event.reason)
+            return self._ended(
+                Ended(*event[:2], "launch_failed", event.at, exit_status=status, error=error)
+            )
+        del self.running[node.name]
+        node.attempt -= 1
+        room.refuse(event.at, self._busy(node.pool))
+        if node.member is None:
+            self.free[node.pool] += 1
+            self.make_ready(node)
+        else:
+            self._move(node, READY)
+            self.pipelines.postpone(node)
+        return event
+
+    def _is_hopeless(self, node: Node, room: Room) -> bool:
+        """Tell whether *node* is waited for no longer; then the next one is tried at once."""
+        if node.member is not None:
+            return self.pipelines.is_hopeless(node, room, self.patience_s)
+        if len(self.running) > 1 or not room.is_over(room.since, self.now, self.patience_s):
+            return False
+        room.most = 1
+        return True
+
+    def _busy(self, pool: Pool) -> int:
+        """Return how many attempts of *pool* run."""
+        return sum(node.pool == pool for node in self.running.values())
+
+    def is_short(self, pool: Pool) -> bool:
+        """Tell whether the system had no means for more than what runs in *pool*."""
+        room = self.room.get(pool)
+        return room is not None and room.most is not None and self._busy(pool) >= room.most
+
+    def _has_means(self, node: Node) -> None:
+        """Take note that the attempt of *node* had what it needed, and gave it back."""
+        for room in self.room.values():
+            room.regained()
+        if node.member is not None:
+            self.pipelines.has_means(node.member)
+
+    def _try_again(self, pool: Pool) -> None:
+        """Let one more attempt run in *pool* than the system had means for."""
+        self.room[pool].widen(self.plan.threads if pool == "threads" else self.plan.processes)
+        self.pipelines.try_again(pool)
+
+    def _arm_rooms(self) -> None:
+        for pool, room in self.room.items():
+            if room.most is not None and not room.armed:
+                self._actions.append(Arm(("room", pool), room.arm()))
 
     def _give_back(self, node: Node, event: Ended) -> None:
         """Let another have the slot: also that of a thread that was given up, for some of them."""
@@ -250,13 +355,13 @@ class Scheduler:
         node.resolving = False
 
     def _tries_again(self, node: Node, event: Ended) -> bool:
-        tries = node.attempt if node.member is None else self.pipelines.count_tries(node, event)
+        tries = node.tries if node.member is None else self.pipelines.count_tries(node, event)
         return not event.final and self.stopping is None and tries < node.spec.retry.attempts
 
     def _retry(self, node: Node) -> None:
         # by chance, and yet the same whenever this run is folded again
         chance = crc32(f"{self.run_id}/{node.name}/{node.attempt}".encode()) / 2**32
-        tries = node.attempt if node.member is None else node.member.tries.get(node.name, 1)
+        tries = node.tries if node.member is None else node.member.tries.get(node.name, 1)
         delay_s = node.spec.retry.delay_after(max(1, tries), chance)
         self._actions.append(Retrying(node.name, node.attempt, delay_s, self.now))
         self._actions.append(Arm(("retry", node.name, node.attempt), delay_s))
@@ -341,6 +446,8 @@ class Scheduler:
                 self._fired_for(kind, task, attempt)
             case ("closed", queue):
                 self.pipelines.still_closed(queue)
+            case ("room", pool):
+                self._try_again(pool)
             case ("stall", moves):
                 if moves == self._moves:
                     self._stall_armed = -1  # what this turn lets go may have to wait as well
@@ -374,10 +481,16 @@ class Scheduler:
             self._actions.append(Stop(node.name, node.attempt, True))
         elif node.stopping is not None:
             return  # it ends soon, and may be tried again
+        elif kind == "timeout" and self._has_time_left(node):
+            return  # the timer is that of a start that was postponed
         elif kind == "left":
             self.pipelines.has_left(node)
         else:
             self.stop(node, "timed_out")
+
+    def _has_time_left(self, node: Node) -> bool:
+        limit_s = node.spec.timeout_s
+        return limit_s is not None and self.now - node.started_at < limit_s - _ROUNDING_S
 
     def _finished(self, event: Finished) -> Event | None:
         self.done = True
@@ -428,7 +541,7 @@ class Scheduler:
         spec = node.spec
         if node.member is not None and node.member.gang.begun:
             return False  # the others are stopped, and no queue ends any more
-        first = spec.run_when == "always" and node.attempt == 0
+        first = spec.run_when == "always" and not node.tries
         return first and any(self.nodes[need].begun for need in spec.needs)
 
     def cancel(self, node: Node) -> None:
@@ -445,6 +558,8 @@ class Scheduler:
 
     def make_ready(self, node: Node) -> None:
         """Let *node* start as soon as there is a slot."""
+        if self._refused and node.name in self._refused:
+            return self.give_up(node, "it has ended orch twice; start it again with --force")
         self._move(node, READY)
         if node.member is not None:
             return self.pipelines.ready(node)
@@ -507,9 +622,7 @@ class Scheduler:
         """Give *node* *count* instances; those of a pipeline start when all of it does."""
         if record:  # so that what follows can be folded; the items are in the job file
             self._actions.append(Expanded(node.name, "null", count, self.now))
-        node.children = [
-            Node(f"{node.name}.{index}", index, node.spec, node) for index in range(count)
-        ]
+        node.children = [self.new_instance(node, index) for index in range(count)]
         if count == 0:
             self._end(node, SUCCEEDED)
             return
@@ -517,7 +630,6 @@ class Scheduler:
         self.counts[WAITING] += count - 1  # the instances are counted, not the whole
         member = node.member
         for child in node.children:
-            self.nodes[child.name] = child
             if member is not None:
                 member.instances[child.name] = child
             if member is None or member.gang.begun:
@@ -534,6 +646,8 @@ class Scheduler:
             if self._stop_asked(asked) is not None:
                 self._actions.insert(0, asked)
         self._ask_after_folding()
+        if self.room:
+            self._arm_rooms()
         if self.pipelines:
             self.pipelines.forget()
         actions: list[Action] = []
@@ -592,7 +706,7 @@ class Scheduler:
 
     def _next(self, pool: Pool, before: Rank | None) -> Node | None:
         """Return what starts next on a free slot, if it ranks before *before*."""
-        if self.free[pool] <= 0:
+        if self.free[pool] <= 0 or (self.room and self.is_short(pool)):
             return None
         heap = self._ready[pool]
         while heap and heap[0][3].state is not READY:
@@ -611,6 +725,8 @@ class Scheduler:
         if self.running or self.done or self._resolving or not self._given_up or self._open:
             return False
         if any(node.state is BACKOFF and not node.held for node in self._backing_off()):
+            return False
+        if any(room.most is not None for room in self.room.values()):
             return False
         return self.unfinished > 0 and not self.pipelines.expects()
 

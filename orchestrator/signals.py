@@ -1,7 +1,7 @@
 """Signals: the first INT, TERM or HUP asks the run to end, the second ends it, the third leaves.
 
-A signal that was ignored when orch started
-(``nohup``, ``&``) stays ignored. USR1 asks what is running.
+A signal that was ignored when orch started (``nohup``, ``&``) stays ignored. USR1 asks what is
+running. Under a keeper signals come from there, each once.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from orchestrator import keeper
 from orchestrator.engine import Inbox
 from orchestrator.events import Asked, StopAsked
 
@@ -20,11 +21,15 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ladder:
-    """Counts the signals that ask for an end; *last* is the newest of them."""
+    """Counts the signals that ask for an end; *last* is the newest of them.
 
-    def __init__(self, inbox: Inbox, now: Callable[[], float]) -> None:
+    *run_id* is the run's that has to be ended should the watchdog be killed.
+    """
+
+    def __init__(self, run_id: str, inbox: Inbox, now: Callable[[], float]) -> None:
         self.last: int | None = None
-        self._inbox, self._now = inbox, now
+        self._run_id, self._inbox, self._now = run_id, inbox, now
+        self._watchdog = keeper.watchdog()
         self._count = 0
 
     def took(self, number: int) -> None:
@@ -37,6 +42,8 @@ class Ladder:
             if self._count > 2:  # noqa: PLR2004
                 end_by(number)
             self._inbox.put(StopAsked("signal", self._count > 1, self._now(), number))
+        elif number == keeper.PARENT_GONE and os.getppid() != self._watchdog:
+            keeper.end_own(self._run_id)
 
 
 _in_force = False
@@ -49,7 +56,7 @@ def _leave_to_parent() -> None:
     """
     if _in_force:
         signal.set_wakeup_fd(-1)
-        for number in (*STOPPING, signal.SIGUSR1):
+        for number in (*STOPPING, signal.SIGUSR1, keeper.PARENT_GONE):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
 
@@ -73,8 +80,9 @@ def handled(ladder: Ladder) -> Iterator[None]:
     before: dict[signal.Signals, Any] = {}
     woken = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     reader.start()
-    for number in (*STOPPING, signal.SIGUSR1):
-        if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGUSR1:
+    always = [signal.SIGUSR1, *((keeper.PARENT_GONE,) if keeper.is_kept() else ())]
+    for number in (*STOPPING, *always):
+        if signal.getsignal(number) is not signal.SIG_IGN or number in always:
             before[number] = signal.signal(number, lambda *_: None)
     try:
         yield

@@ -25,6 +25,11 @@ def open_output(path: str) -> int:
     return os.open(path, _NEW, FILE_MODE)
 
 
+def open_own(path: str) -> int:
+    """Return a descriptor of the file at *path* for what is the run's, also in later sessions."""
+    return os.open(path, _AGAIN | os.O_CREAT, FILE_MODE)
+
+
 class OutputFile:
     """A file of one attempt, made at the first byte; whole lines are written at once.
 

@@ -15,6 +15,7 @@ from orchestrator.events import (
     Expanded,
     Fired,
     Left,
+    Postponed,
     Retrying,
     Skipped,
     Spoiled,
@@ -47,6 +48,7 @@ class Part:
     def __init__(self, name, stage, state):
         self.name, self.stage, self.state = name, stage, state
         self.attempt = self.tries = 0
+        self.refused_since = None
         self.why = self.error = None
         self.gone = self.held = False
         self.ended_in = None
@@ -87,6 +89,7 @@ class Stage:
         self.wanted = self.arrived = 0
         self.state = self.at = None
         self.short_since, self.stranded = None, False  # it lost its slot to a thread that is stuck
+        self.refused = self.hopeless = False  # the system had no means for it, and for too long
 
     def count(self, *states):
         """Return how many parts are in one of *states*."""
@@ -197,11 +200,69 @@ class Books(Watch):
     def heard(self, event, counted, stamp):
         """Take note of *event* and of what it counted as."""
         self.raw, self.turn = event, stamp[0]
+        if event.__class__ is Postponed:
+            self.raw = Ended(*event[:2], "launch_failed", event.at)
         super().heard(event, counted, stamp)
         self.raw = None
         handler = HEARD.get(event.__class__)
         if handler is not None:
             getattr(self, handler)(event, counted, stamp)
+
+    # The system
+
+    def was_told(self, name, counted):
+        """Tell whether an attempt that was not started was told to end, and counts as such."""
+        part = self.part(name)
+        return super().was_told(name, counted) if part is None else part.why is not None
+
+    def waits_since(self, event, pool):
+        """Return since when nothing could be started; None where anything may change that."""
+        part = self.part(event.task)
+        if part is None:
+            return super().waits_since(event, pool)
+        if part.stage.elastic and part.stage.count("running") > 1:
+            return None
+        return float("-inf") if part.stage.hopeless else part.refused_since
+
+    def gave_up_on(self, event, pool):
+        """Take note that one was given up, so that others of it are not waited for."""
+        part = self.part(event.task)
+        if part is None:
+            super().gave_up_on(event, pool)
+        else:
+            part.stage.hopeless = True
+
+    def widen(self, pool):
+        """Take note that one more may be tried, and what is kept slots for."""
+        super().widen(pool)
+        for stage in self.stages.values():
+            stage.refused &= POOL_OF[stage.spec.mode] != pool
+
+    def has_means(self, event):
+        """Take note that an attempt ended that had what it needed."""
+        super().has_means(event)
+        stage = self.stages.get(event.task.partition(".")[0])
+        if stage is not None and event.outcome != "launch_failed":
+            stage.hopeless = False
+            for part in stage.parts.values():
+                part.refused_since = None
+
+    def has_kept_slot(self, name):
+        """Tell whether a slot is kept for what is to start."""
+        part = self.part(name)
+        return part is not None and not (part.stage.elastic and part.stage.count("running"))
+
+    def _postponed(self, event, stamp):
+        super()._postponed(event, stamp)
+        part = self.part(event.task)
+        if part is None:
+            return
+        part.attempt, part.state = event.attempt - 1, "ready"
+        part.stage.refused = True
+        if part.refused_since is None:
+            part.refused_since = event.at
+        if part.stage.closed:
+            self.skip_unread(part, stamp)
 
     def _fired(self, event, _counted, stamp):
         match event.timer:
@@ -210,7 +271,7 @@ class Books(Watch):
                     for part in stage.parts.values():
                         self.tell(part, "ok")
             case ("timeout", task, attempt):
-                self.tell(self.running(task, attempt), "timed_out")
+                self.time_out(self.running(task, attempt))
             case ("left", task, attempt):
                 part = self.running(task, attempt)
                 if part is not None and part.why is None and not self.would_try_again(part):
@@ -224,6 +285,13 @@ class Books(Watch):
                     part.state = "ready"
                 else:
                     self.give_up_held(part, stamp)
+
+    def time_out(self, part):
+        """Expect that *part* is told to end, unless the timer is that of a start before."""
+        if part is not None:
+            passed_s = self.scheduler.now - self.unit(part.name).since
+            if passed_s >= part.stage.spec.timeout_s - EPSILON_S:
+                self.tell(part, "timed_out")
 
     def would_try_again(self, part):
         """Tell whether *part* would read all of it again if it failed."""
@@ -442,7 +510,7 @@ class Books(Watch):
             if spec.foreach is not None:
                 self._need(name in self.expanded, f"{name} begins without its items")
         for pool, count in group.needs.items():
-            short = count > max(0, self.free(pool))
+            short = count > max(0, self.free(pool)) or (count > 0 and self.is_short(pool))
             self._need(not short, f"{group.stages[0].spec.name} begins without slots in {pool}")
         group.begun = stamp
         for stage in group.stages:
@@ -558,6 +626,13 @@ class Books(Watch):
             group.over = True
             self.expected.append((Over, *sorted(line.spec.name for line in group.lines)))
 
+    def skip_unread(self, part, stamp):
+        """Expect that *part*, which does not run and which nobody reads, is skipped."""
+        if part.stage.streams and not part.attempt:
+            self.expected.append(GiveBack(part.name))
+        self.expected.append((Skipped, part.name))
+        self.end(part, "skipped", stamp)
+
     def close(self, line, stamp):
         """Expect that who fills *line* is told that nobody reads it."""
         drain = line.spec.on_consumer_exit == "drain"
@@ -571,10 +646,7 @@ class Books(Watch):
             stage.closed = True
             for part in list(stage.parts.values()):
                 if part.state not in FINAL and part.state != "running":
-                    if stage.streams and not part.attempt:
-                        self.expected.append(GiveBack(part.name))
-                    self.expected.append((Skipped, part.name))
-                    self.end(part, "skipped", stamp)
+                    self.skip_unread(part, stamp)
             if stage.open:
                 stage.open = False
                 self.expected += [(Drained, stage.spec.name), StopFeed(stage.spec.name)]

@@ -41,6 +41,8 @@ class PipelineWatch(Books):
             if stage.group.begun is None:
                 self.begin(stage.group, stamp)
             part = self.part(event.task)
+            waits = stage.refused and self.has_kept_slot(event.task)
+            self._need(not waits, f"{event.task} starts though the system has no means")
             ready = part is not None and part.state == "ready"
             self._need(ready, f"{event.task} starts and is {part and part.state}")
         super()._started(event, stamp)
@@ -216,6 +218,7 @@ class PipelineWatch(Books):
         """Object where *stage* could start something on a slot of its own."""
         now, name = self.scheduler.now, stage.spec.name
         idle = stage.count("ready") and not (stage.elastic and stage.count("running"))
+        idle = idle and not stage.refused
         short = self.free(POOL_OF[stage.spec.mode]) < 0
         self._need(short or not idle, f"{name} is ready and its slot is idle")
         stage.stranded = stage.stranded and short
@@ -276,7 +279,8 @@ class PipelineWatch(Books):
                 first = min(waiting)
                 behind = not started or max(started) <= first
                 self._need(behind, f"{pool}: {first} was passed over for {started}")
-                self._need(self.is_full(pool), f"{pool}: {first} waits and a slot is free")
+                full = self.is_full(pool) or self.is_short(pool)
+                self._need(full, f"{pool}: {first} waits and a slot is free")
 
     def some_had_nothing_to_do(self):
         """Tell whether a member ended as it began: what waited for it was not ready before."""
@@ -303,7 +307,7 @@ class PipelineWatch(Books):
     def may_wait(self, name):
         """Tell whether *name*, which is ready, waits for a slot that is free for all."""
         part = self.part(name)
-        return part is None or part.stage.elastic
+        return part is None or (part.stage.elastic and not part.stage.refused)
 
     def check_groups(self):
         """Object where a pipeline waits in vain; return the first rank that waits, by pool."""
@@ -314,7 +318,10 @@ class PipelineWatch(Books):
         ]  # fmt: skip
         for group in sorted(ready, key=lambda group: group.rank):
             pools = [pool for pool, count in group.needs.items() if count]
-            fits = all(group.needs[pool] <= self.free(pool) and not blocked[pool] for pool in pools)
+            fits = all(
+                group.needs[pool] <= self.free(pool) and not (blocked[pool] or self.is_short(pool))
+                for pool in pools
+            )
             self._need(not fits, f"the pipeline of {group.stages[0].spec.name} waits and fits")
             for pool in pools:
                 blocked[pool] = blocked[pool] or group.rank

@@ -1,10 +1,10 @@
 """A seeded simulation of the scheduler: random plans in a fake world on virtual time.
 
 From a seed come a plan and a world that runs it: attempts end well, badly, late, twice, or never
-until they are told to, or not even then; people ask for the end at odd moments; orch dies and its
-record is folded again. ``Watch`` checks after every turn what must hold at any time; ``judge`` says
-at the end, from the recorded outcomes and the rules of the interface alone, how every task must
-have ended.
+until they are told to, or not even then; the system has no means to start them; people ask for the
+end at odd moments; orch dies and its record is folded again. ``Watch`` checks after every turn what
+must hold at any time; ``judge`` says at the end, from the recorded outcomes and the rules of the
+interface alone, how every task must have ended.
 
 ``python -m tests.simulation 20000 [SEED]`` runs that many seeds from SEED over two processes.
 """
@@ -25,6 +25,7 @@ from orchestrator.events import (
     Expanded,
     Finished,
     Fired,
+    Postponed,
     Retrying,
     Returned,
     Skipped,
@@ -33,6 +34,7 @@ from orchestrator.events import (
 )
 from orchestrator.nodes import Arm, Resolve, Stop
 from orchestrator.plan.model import POOL_OF, Plan, PlanTask, RetryPolicy
+from orchestrator.room import LAST_S, PATIENCE_S
 from orchestrator.scheduler import Scheduler
 
 FINAL = ("succeeded", "failed", "skipped", "cancelled")
@@ -122,7 +124,10 @@ class World:
         self.lives, self.stop_at = {}, -1.0
         self.record, self.trace = [], []
         self.finished = None
+        self.system = Random(f"system {seed}")  # apart: worlds without a shortage stay as they are
+        self.means, self.refuses = None, 0.0
         self._plan_stops()
+        self._plan_shortage()
         for _ in range(rng.choice((0, 0, 1, 3))):
             name = rng.choice((*self.plan.tasks, "nobody", "t0.7"))
             number = rng.randint(50, 54) if name != "nobody" else 0
@@ -145,6 +150,28 @@ class World:
                 delay_s = self.some_time()
                 again = StopAsked("signal", rng.random() < 0.8, 0.0, rng.choice((2, 15)))
                 self.post(self.stop_at + delay_s, again)
+
+    def _plan_shortage(self):
+        """In some worlds only so many attempts can run at once, for some time or for ever."""
+        rng = self.system
+        if rng.random() < 0.75:
+            return
+        self.means, self.refuses = rng.choice((0, 0, 1, 1, 2, 3)), rng.choice((0.0, 0.1, 0.5))
+        for _ in range(rng.choice((0, 1, 1, 2))):
+            means = rng.choice((None, None, 0, 1, 2))
+            self.post(rng.choice((0.5, 1.0, 4.0, 20.0, 40.0)), partial(self.find_means, means))
+
+    def find_means(self, means):
+        """Let *means* attempts run at once from now on."""
+        self.means, self.refuses = means, 0.0
+
+    def is_refused(self, name, number):
+        """Tell whether the system does not start an attempt; that is told."""
+        full = self.means is not None and len(self.lives) >= self.means
+        if not full and self.system.random() >= self.refuses:
+            return False
+        self.post(self.system.choice((0.0, 0.0, 0.0, 0.5)), Postponed(name, number, "none", 0.0))
+        return True
 
     def some_time(self):
         """Return a delay; few values, so that much happens at once."""
@@ -250,6 +277,8 @@ class World:
     def launch(self, name, number):
         """Start an attempt and draw its fate."""
         rng = self.rng
+        if self.is_refused(name, number):
+            return
         spec = self.scheduler.nodes[name].spec
         life = self.lives[name, number] = Life(name, number, spec)
         fate = rng.random()
@@ -334,7 +363,7 @@ def looked_at(scheduler):
     return {
         name for name, node in scheduler.nodes.items()
         if (node.resolving and node.state == "waiting")
-        or (node.state == "ready" and node.spec.when is not None and not node.attempt)
+        or (node.state == "ready" and node.spec.when is not None and not node.begun)
     }  # fmt: skip
 
 
@@ -376,10 +405,12 @@ def difference(before, after):
 class Unit:
     """What is on record about a task without instances, or about an instance."""
 
-    __slots__ = ("attempt", "due", "gave_up", "held", "outcomes", "since", "started", "told")
+    __slots__ = (
+        "attempt", "begun", "due", "gave_up", "held", "outcomes", "since", "started", "told",
+    )  # fmt: skip
 
     def __init__(self):
-        self.started = 0
+        self.started, self.begun = 0, False
         self.attempt = None  # the one that is under way
         self.held = None  # the one whose thread was given up
         self.gave_up = None  # when the wait for that thread was
@@ -402,6 +433,8 @@ class Watch:
         self.reason, self.signal, self.cleanups = None, None, frozenset()
         self.time = self.moved = 0.0  # *moved*: when something last brought the run on
         self.asked, self.stalled = set(), None
+        self.most = dict.fromkeys(self.slots)  # how many the system had means for
+        self.refused_since = dict.fromkeys(self.slots)
         self.finished = None
         self.failures = []
 
@@ -418,10 +451,88 @@ class Watch:
 
     def heard(self, event, counted, stamp):
         """Take note of *event* and of what it counted as."""
+        if event.__class__ is Postponed and counted is not None:
+            self.refused(event, counted)
         if counted is not None:
             self.fact(counted, stamp)
         elif event.__class__ is Fired and event.timer[0] == "stall":
             self.stall(stamp)
+        elif event.__class__ is Fired and event.timer[0] == "room":
+            self.widen(event.timer[1])
+        if event.__class__ is Ended and counted is not None and event.attempt:
+            self.has_means(event)
+
+    # The system
+
+    def refused(self, event, counted):
+        """Object where what the system did not start counts as something else than it must."""
+        pool = POOL_OF[self.spec(event.task).mode]
+        if self.was_told(event.task, counted):
+            self._need(counted.__class__ is Ended, f"{event} and it was told to stop")
+            return
+        since = self.waits_since(event, pool)
+        if since is None or event.at - since < PATIENCE_S - LAST_S - EPSILON_S:
+            self._need(counted.__class__ is Postponed, f"{event} counts as {counted}, too early")
+        elif event.at - since > PATIENCE_S + EPSILON_S:
+            self._need(counted.__class__ is Ended, f"{event} and it has waited since {since}")
+        if counted.__class__ is Ended:
+            self._need(counted.outcome == "launch_failed", f"{event} counts as {counted}")
+            self.gave_up_on(event, pool)
+
+    def was_told(self, name, counted):
+        """Tell whether an attempt that was not started was told to end, and counts as such."""
+        told = self.unit(name).told is not None
+        return told or (counted.__class__ is Ended and counted.outcome in ("timed_out", "stopped"))
+
+    def waits_since(self, _event, pool):
+        """Return since when nothing could be started; None where anything may change that."""
+        running = sum(unit.attempt is not None for unit in self.units.values())
+        return self.refused_since[pool] if running == 1 else None
+
+    def gave_up_on(self, _event, pool):
+        """Take note that one was given up, so that the next one is tried at once."""
+        self.most[pool] = 1
+
+    def widen(self, pool):
+        """Take note that one more may be tried."""
+        if self.most[pool] is not None:
+            self.most[pool] += 1
+            if self.most[pool] >= self.slots[pool]:
+                self.most[pool] = None
+
+    def has_means(self, event):
+        """Take note that an attempt ended that had what it needed."""
+        if event.outcome != "launch_failed":
+            self.refused_since = dict.fromkeys(self.slots)
+
+    def is_short(self, pool):
+        """Tell whether no more than what runs in *pool* may be tried."""
+        most = self.most[pool]
+        return most is not None and self.busy(pool) >= most
+
+    def busy(self, pool):
+        """Return how many attempts of *pool* run."""
+        return sum(
+            unit.attempt is not None and POOL_OF[self.spec(name).mode] == pool
+            for name, unit in self.units.items()
+        )
+
+    def has_kept_slot(self, _name):
+        """Tell whether a slot is kept for what is to start."""
+        return False
+
+    def _postponed(self, event, _stamp):
+        name, number = event.task, event.attempt
+        unit, pool = self.unit(name), POOL_OF[self.spec(name).mode]
+        self._need(unit.attempt == number, f"{name}.{number} is postponed and was not running")
+        unit.attempt, unit.started = None, number - 1
+        self.give_back_slot(name, pool)
+        if self.refused_since[pool] is None:
+            self.refused_since[pool] = event.at
+        busy = self.busy(pool)
+        self.most[pool] = busy if self.most[pool] is None else min(self.most[pool], busy)
+
+    # What counted
 
     def fact(self, event, stamp):
         """Take note of what counted, or was decided, and object."""
@@ -443,12 +554,15 @@ class Watch:
         self._need(self.may_try(name, number), f"{name}: attempt {number} is one too many")
         self._need(now >= unit.due - EPSILON_S, f"{name}.{number} starts before {unit.due}")
         self._need(self.force is NEVER, f"{name} starts after a forced stop")
+        short = self.is_short(POOL_OF[spec.mode]) and not self.has_kept_slot(name)
+        self._need(not short, f"{name}.{number} starts though the system has no means")
         if self.stop is not NEVER:
             cleans = self.cleans(spec) and number == 1
             self._need(cleans, f"{name}.{number} starts after a stop")
         for need in spec.needs:
             self._need(self.is_over(need), f"{name} starts before its need {need} has ended")
         unit.started, unit.attempt, unit.since, unit.told = number, number, now, None
+        unit.begun = True
         self.take_slot(name, POOL_OF[spec.mode])
         self.moved = now
 
@@ -555,7 +669,8 @@ class Watch:
     def has_hope(self):
         """Tell whether anything but threads that are stuck may bring the run on."""
         now = self.scheduler.now
-        return self.asked or now - self.moved < self.plan.grace_s - EPSILON_S or any(
+        hope = self.asked or any(most is not None for most in self.most.values())
+        return hope or now - self.moved < self.plan.grace_s - EPSILON_S or any(
             unit.attempt is not None or (unit.held is None and unit.due > now)
             for unit in self.units.values()
         )  # fmt: skip
@@ -601,7 +716,7 @@ class Watch:
 
     def has_begun(self, task):
         """Tell whether an attempt of *task*, or of an instance of it, was started."""
-        return any(unit.started and (name == task or name.startswith(f"{task}."))
+        return any(unit.begun and (name == task or name.startswith(f"{task}."))
                    for name, unit in self.units.items())  # fmt: skip
 
     def _told(self, action, _stamp):
@@ -692,7 +807,8 @@ class Watch:
                 first = min(waiting)
                 behind = not started or max(started) < first
                 self._need(behind, f"{pool}: {first} was passed over")
-                self._need(self.is_full(pool), f"{pool}: {first} waits and a slot is free")
+                full = self.is_full(pool) or self.is_short(pool)
+                self._need(full, f"{pool}: {first} waits and a slot is free")
 
     def ended(self, finished):
         """Compare the end with the one that must be."""
@@ -714,6 +830,7 @@ class Watch:
 HANDLERS = {
     Started: "_started",
     Ended: "_ended",
+    Postponed: "_postponed",
     Returned: "_returned",
     Retrying: "_retrying",
     Skipped: "_left",

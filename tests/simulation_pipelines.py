@@ -282,6 +282,8 @@ class PipelineWorld(World):
     def work(self, name, number):
         """Start an attempt of a member and draw its fate."""
         rng = self.rng
+        if self.is_refused(name, number):
+            return
         spec = self.plan.tasks[name.partition(".")[0]]
         life = self.lives[name, number] = Worker(name, number, spec, self.lines)
         if life.fills is not None:

@@ -145,6 +145,7 @@ def test_run(stem):
     assert not (FOLDER / ".orch").exists()
 
 
+@pytest.mark.promise(30)
 @pytest.mark.parametrize("command", ["check", "run"])
 @pytest.mark.parametrize("case", BYTES)
 def test_bytes(case, command, tmp_path):

@@ -138,6 +138,7 @@ def test_exit_3_for_a_missing_file(job: Builder) -> None:
     assert "Traceback" not in done.err
 
 
+@pytest.mark.promise(7)
 @pytest.mark.parametrize("where", ["job.yaml", "/proc/none"])
 def test_exit_4_for_an_unusable_state_directory(two: Builder, where: str) -> None:
     """A state directory that cannot be is the environment's fault; ``--state-dir`` is named."""
@@ -166,6 +167,7 @@ def test_exit_124_for_the_run_s_timeout(job: Builder) -> None:
 # Signals
 
 
+@pytest.mark.promise(29)
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_signal_ends_the_run_and_orch_by_the_same(job: Builder, number: signal.Signals) -> None:
     """The first INT, TERM or HUP stops what runs; orch then dies of that signal itself."""
@@ -179,6 +181,7 @@ def test_signal_ends_the_run_and_orch_by_the_same(job: Builder, number: signal.S
     assert ["cancelled"] == done.kinds("later")
 
 
+@pytest.mark.promise(3, 29)
 def test_signal_leaves_a_whole_record(job: Builder) -> None:
     """After a signal ``show`` knows the run as cancelled, with every task's state."""
     job.tasks(HOLD)
@@ -192,6 +195,7 @@ def test_signal_leaves_a_whole_record(job: Builder) -> None:
     assert ("stopped", signal.SIGTERM) == (task["outcome"], task["signal"])
 
 
+@pytest.mark.promise(29)
 def test_second_signal_kills_at_once(job: Builder) -> None:
     """A task that ignores TERM is killed by the second signal, long before its grace ends."""
     gate = job.gate("gate")
@@ -211,7 +215,7 @@ import signal, sys
 from queue import SimpleQueue
 from orchestrator.signals import Ladder
 inbox = SimpleQueue()
-ladder = Ladder(inbox, lambda: 0.0)
+ladder = Ladder("run", inbox, lambda: 0.0)
 for number in (signal.SIGINT, signal.SIGTERM):
     ladder.took(number)
     print(inbox.get().force, flush=True)
@@ -220,6 +224,7 @@ print("still here")
 """
 
 
+@pytest.mark.promise(29)
 def test_third_signal_leaves_at_once() -> None:
     """The first asks, the second forces, and the third ends orch where it stands."""
     done = subprocess.run(
@@ -228,6 +233,7 @@ def test_third_signal_leaves_at_once() -> None:
     assert (-signal.SIGHUP, "False\nTrue\n") == (done.returncode, done.stdout)
 
 
+@pytest.mark.promise(29)
 def test_three_signals_at_once_end_orch(job: Builder) -> None:
     """However close together they come, orch ends by one of them, and promptly."""
     gate, let_on = job.gate("gate"), job.gate("gate.on")
@@ -254,6 +260,7 @@ def test_signal_may_arrive_at_any_thread(job: Builder) -> None:
     assert -signal.SIGTERM == job.run().code  # 124: only the run's own timeout ended it
 
 
+@pytest.mark.promise(29)
 def test_signal_ignored_at_start_stays_ignored(job: Builder) -> None:
     """Under ``nohup`` a hang-up does not end the run."""
     gate = job.gate("gate")
@@ -265,6 +272,7 @@ def test_signal_ignored_at_start_stays_ignored(job: Builder) -> None:
     assert 0 == running.finish().code
 
 
+@pytest.mark.promise(29)
 def test_usr1_prints_what_is_running(job: Builder) -> None:
     """USR1 asks; the answer names the running task, and the run goes on."""
     gate, log = job.gate("gate"), job.gate("log")
@@ -279,6 +287,7 @@ def test_usr1_prints_what_is_running(job: Builder) -> None:
     assert re.search(r"running now.*running=a", done.err)
 
 
+@pytest.mark.promise(29)
 def test_cleanup_still_runs_after_a_signal(job: Builder) -> None:
     """An ``always`` task whose need had started runs after the stop; another does not."""
     job.tasks(f"""
@@ -412,6 +421,7 @@ def test_skip_leaves_a_task_out_and_runs_what_needs_it(two: Builder) -> None:
     assert 0 == done.code
 
 
+@pytest.mark.promise(29)
 def test_fail_fast_stops_what_runs(job: Builder) -> None:
     """With ``--fail-fast`` the first failure sends TERM to the rest, and starts nothing more."""
     gate = "printf x > gate; exec sleep 60"
@@ -490,6 +500,7 @@ def test_errors_of_a_job_from_stdin(job: Builder) -> None:
     assert re.match(r"<stdin>:1:19: error: tasks\.a\.mode: ", done.err)
 
 
+@pytest.mark.promise(28)
 def test_stdin_of_tasks_is_empty(job: Builder) -> None:
     """Tasks do not eat what was meant for orch: their stdin is /dev/null."""
     job.tasks("a: {mode: subprocess, command: [cat], output: stdout}")
@@ -571,6 +582,7 @@ def test_log_off_a_terminal_is_key_value(told: Result) -> None:
     assert "\x1b" not in told.err
 
 
+@pytest.mark.promise(26)
 def test_console_log_has_no_colours_off_a_terminal(two: Builder) -> None:
     """``--log-format console`` into a file has no escapes."""
     err = two.run("--log-format", "console").err
@@ -623,6 +635,7 @@ def test_task_output_none(two: Builder) -> None:
     assert "task `b` failed" in err
 
 
+@pytest.mark.promise(26)
 def test_task_output_cannot_steer_the_terminal(job: Builder) -> None:
     """Escapes of a task are shown, not passed on."""
     job.tasks(
@@ -648,6 +661,7 @@ def test_suggested_command_can_be_pasted(two: Builder) -> None:
 # Broken streams
 
 
+@pytest.mark.promise(27)
 def test_reader_of_events_may_go_away(two: Builder) -> None:
     """``| head -n 1`` ends nothing: all tasks run, the exit code is theirs, and it is said."""
     two.tasks("a: {mode: thread, function: 'm:ok', foreach: '{{ range(20) }}'}")
@@ -656,6 +670,7 @@ def test_reader_of_events_may_go_away(two: Builder) -> None:
     assert 20 == len(two.orch("show", "--json").tasks["a"]["instances"])
 
 
+@pytest.mark.promise(27)
 @pytest.mark.parametrize(
     "option",
     [
@@ -673,6 +688,7 @@ def test_full_stdout_is_dropped_and_said_once(two: Builder, option: str) -> None
     assert 1 == len(re.findall(r"^.*stdout.*no space left.*$", done.err, re.MULTILINE))
 
 
+@pytest.mark.promise(27)
 def test_full_stderr_is_dropped(two: Builder) -> None:
     """A stderr that cannot be written costs neither tasks nor the exit code; the log file tells."""
     done = two.shell("orch run job.yaml --json --log-file log 2> /dev/full")
@@ -680,6 +696,7 @@ def test_full_stderr_is_dropped(two: Builder) -> None:
     assert 1 == len(re.findall(r"log dropped.*sink=stderr", (two.root / "log").read_text()))
 
 
+@pytest.mark.promise(27)
 def test_closed_pipe_on_stderr_is_dropped(two: Builder) -> None:
     """When nobody reads stderr any more the run goes on."""
     done = two.shell("orch run job.yaml --json 2>&1 >out | head -n 0; exit ${PIPESTATUS[0]}")
@@ -687,6 +704,7 @@ def test_closed_pipe_on_stderr_is_dropped(two: Builder) -> None:
     assert "failed" == json.loads((two.root / "out").read_text())["state"]
 
 
+@pytest.mark.promise(27)
 def test_full_log_file_is_dropped_and_said_once(two: Builder) -> None:
     """A log file on a full disk is dropped and said once on stderr."""
     two.tasks("a: {mode: thread, function: 'm:ok'}")
@@ -695,6 +713,7 @@ def test_full_log_file_is_dropped_and_said_once(two: Builder) -> None:
     assert 1 == len(re.findall("log dropped.*sink=/dev/full", done.err))
 
 
+@pytest.mark.promise(28)
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(two: Builder, closed: str) -> None:
     """Whatever was closed at start: tasks run, their output and the record are whole."""
@@ -708,6 +727,7 @@ def test_closed_streams(two: Builder, closed: str) -> None:
         assert ("ok",) == journal.execute("PRAGMA integrity_check").fetchone()
 
 
+@pytest.mark.promise(27)
 def test_read_only_commands_end_quietly(two: Builder) -> None:
     """Commands that only print end by SIGPIPE, without a word."""
     two.run("-q")

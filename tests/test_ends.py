@@ -234,6 +234,7 @@ def test_summary_names_the_attempt(job: Builder) -> None:
 # Timeouts and what is left
 
 
+@pytest.mark.promise(12)
 def test_timeout_of_a_process_that_ignores_term(job: Builder) -> None:
     """TERM at the timeout, KILL after the grace: nobody stays."""
     job.module("import signal, time\ndef f():\n    signal.signal(15, signal.SIG_IGN)\n"
@@ -248,6 +249,7 @@ def test_timeout_of_a_process_that_ignores_term(job: Builder) -> None:
     ]
 
 
+@pytest.mark.promise(12)
 def test_timeout_reaches_a_stopped_process(job: Builder) -> None:
     """A child that was stopped gets CONT, too, so that TERM can end it."""
     job.tasks("a: {mode: subprocess, shell: true, command: 'kill -STOP $$', timeout: 0.2}")
@@ -256,6 +258,7 @@ def test_timeout_reaches_a_stopped_process(job: Builder) -> None:
     )
 
 
+@pytest.mark.promise(24)
 def test_lines_before_a_kill_are_kept(job: Builder) -> None:
     """A program that is killed loses no line that it printed."""
     job.file("prog.py", "import time\nfor n in range(1000): print(n)\ntime.sleep(60)")
@@ -273,6 +276,7 @@ def test_thread_that_listens_is_timed_out(job: Builder) -> None:
     assert ("Timeout", "timed out after 0.1 s") == (task["error"]["type"], task["error"]["message"])
 
 
+@pytest.mark.promise(21)
 def test_stuck_thread_is_given_up_and_named(job: Builder) -> None:
     """A thread that does not listen is given up and named with its line; orch ends all the same."""
     job.module(MODULE)
@@ -313,6 +317,7 @@ def test_stuck_thread_is_not_tried_again_while_it_runs(job: Builder) -> None:
     assert ["started", "ended", "returned"] == running.finish().kinds("a")[:3]
 
 
+@pytest.mark.promise(21)
 def test_stuck_thread_with_tries_left_does_not_hold_up_orch(job: Builder) -> None:
     """A thread that never returns does not keep orch from ending, ``retry`` or not."""
     job.module(MODULE)
@@ -323,6 +328,7 @@ def test_stuck_thread_with_tries_left_does_not_hold_up_orch(job: Builder) -> Non
     assert 1 == job.run().code  # 124: only the run's own timeout ended it
 
 
+@pytest.mark.promise(29)
 def test_timeout_of_the_run_stops_all(job: Builder) -> None:
     """The run's timeout sends TERM, cancels what waits, still cleans up, and leaves with 124."""
     job.tasks(f"""
@@ -336,6 +342,7 @@ def test_timeout_of_the_run_stops_all(job: Builder) -> None:
     assert (job.root / "cleaned").exists()
 
 
+@pytest.mark.promise(29)
 def test_cleanup_has_one_grace(job: Builder) -> None:
     """What cleans up after a stop is killed when its grace is over."""
     job.tasks("""
@@ -346,6 +353,7 @@ def test_cleanup_has_one_grace(job: Builder) -> None:
     assert (124, "stopped") == (done.code, done.tasks["b"]["outcome"])
 
 
+@pytest.mark.promise(10)
 def test_grandchild_that_holds_the_output_does_not_hang(job: Builder) -> None:
     """An attempt ends when its process does, whoever still has its stdout open."""
     job.module("import subprocess\ndef f(): subprocess.Popen(['sleep', '60'])")
@@ -360,6 +368,7 @@ def test_grandchild_that_holds_the_output_does_not_hang(job: Builder) -> None:
     assert max(task["duration_s"] for task in tasks.values()) < 20
 
 
+@pytest.mark.promise(11)
 def test_group_is_killed_with_its_leader(job: Builder) -> None:
     """Children that ignore TERM and HUP are gone before the next task starts."""
     job.file("alive.sh", 'kill -0 "$(cat pid)" 2>/dev/null && grep -v Z "/proc/$(cat pid)/stat"; :')
@@ -372,6 +381,7 @@ def test_group_is_killed_with_its_leader(job: Builder) -> None:
     assert ("ok", "") == (tasks["a"]["outcome"], tasks["b"]["output"])
 
 
+@pytest.mark.promise(11, 12)
 def test_group_is_killed_at_a_timeout(job: Builder) -> None:
     """At a timeout the whole group gets TERM, not its leader alone."""
     job.tasks("""

@@ -13,14 +13,16 @@ PACKAGE = Path(orchestrator.__file__).parent
 FLOORS = (
     ("errors",),
     ("spec.models", "spec.durations", "spec.words", "events"),
-    ("plan", "nodes", "pipelines", "scheduler"),
+    ("plan", "nodes", "room", "pipelines", "scheduler", "recovery"),
     (
         "spec.source", "spec.validate", "modules", "probe", "checks", "journal", "jsonio", "clock",
-        "places",
+        "places", "procfs", "keeper", "digests", "descriptors",
         "poller", "queues", "current", "streams", "functions", "logs", "runners",
+        "surroundings",
+        "secrets",
     ),
     ("engine", "signals", "loading"),
-    ("running", "report"),
+    ("running", "report", "resuming"),
     ("api", "cli", "__main__"),
 )  # fmt: skip
 OUTSIDE = {

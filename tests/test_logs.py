@@ -42,12 +42,14 @@ def test_key_value_lines_are_one_line():
     assert line.endswith('text="a \\"b\\"\\\\n\\\\x1b[31m = \\\\ é" flag=true\n')
 
 
+@pytest.mark.promise(26)
 def test_console_lines_cannot_steer_the_terminal():
     """What a task says is shown, not obeyed."""
     fields = {"timestamp": "2026-01-31T10:00:00Z", "level": "info", "event": "x", "said": ODD}
     assert "\x1b" not in console_line(fields, colour=False)
 
 
+@pytest.mark.promise(27)
 def test_a_broken_sink_is_dropped_and_said_on_the_other():
     """What can no longer be written to is named once; the other goes on."""
     written = []

@@ -210,6 +210,7 @@ def test_output_is_the_result_as_json(both: Result, function: str) -> None:
     assert EXPECTED[function] == both.tasks[_name(function, "thread")]["output"]
 
 
+@pytest.mark.promise(19, 23)
 @pytest.mark.parametrize("function", ERRORS)
 def test_exceptions_are_named_and_quoted(both: Result, function: str) -> None:
     """An error is the exception's qualified class name and its text, ``SystemExit`` too."""
@@ -218,6 +219,7 @@ def test_exceptions_are_named_and_quoted(both: Result, function: str) -> None:
     assert ERRORS[function] == (task["error"]["type"], task["error"]["message"])
 
 
+@pytest.mark.promise(23)
 @pytest.mark.parametrize("function", [n for n in SAME if n.startswith(("bad_", "make_"))])
 def test_result_that_is_not_json(both: Result, function: str) -> None:
     """What JSON cannot carry, and a generator, is an ``OutputError``, never changed in silence."""
@@ -226,6 +228,7 @@ def test_result_that_is_not_json(both: Result, function: str) -> None:
     assert error["message"]
 
 
+@pytest.mark.promise(23)
 def test_long_message_is_cut(both: Result) -> None:
     """A message of a megabyte is cut at 64 KiB, and says so."""
     message = both.tasks["raises_long_thread"]["error"]["message"]
@@ -233,6 +236,7 @@ def test_long_message_is_cut(both: Result) -> None:
     assert "64 KiB" in message
 
 
+@pytest.mark.promise(23)
 @pytest.mark.parametrize("mode", MODES)
 def test_message_with_half_a_character(job: Builder, mode: str) -> None:
     """An odd text of an exception is reported, and orch goes on."""
@@ -278,6 +282,7 @@ def spoken(shared_job: Builder, both: Result) -> Builder:
     return shared_job
 
 
+@pytest.mark.promise(22)
 @pytest.mark.parametrize("n", range(7))
 def test_output_is_in_the_task_s_own_file(spoken: Builder, n: int) -> None:
     """print, bytes, and a child thread's print are in the task's file and nowhere else."""
@@ -287,6 +292,7 @@ def test_output_is_in_the_task_s_own_file(spoken: Builder, n: int) -> None:
     assert sorted(expected.splitlines()) == sorted(spoken.written(f"{name}.1.out").splitlines())
 
 
+@pytest.mark.promise(22)
 @pytest.mark.parametrize("n", range(7))
 def test_logging_is_in_the_task_s_own_file(spoken: Builder, n: int) -> None:
     """Logging and what a pool's thread prints are in the task's stderr, and nobody else's are."""
@@ -527,6 +533,7 @@ def test_ok_exit_codes(job: Builder) -> None:
     ]
 
 
+@pytest.mark.promise(13, 15)
 def test_failed_programs_say_how(job: Builder) -> None:
     """Exit status, signal and what could not be launched are told apart."""
     job.file("no_exec", "x")
@@ -545,6 +552,7 @@ def test_failed_programs_say_how(job: Builder) -> None:
     assert "killed by SIGKILL, not by orch; out of memory?" == [*tasks][1]["error"]["message"]
 
 
+@pytest.mark.promise(20)
 @pytest.mark.parametrize("how", ["os._exit(0)", "os.kill(os.getpid(), 11)"])
 def test_process_that_ends_without_a_result_fails(job: Builder, how: str) -> None:
     """A function that ends its process, with status 0 too, has failed, and orch goes on."""

@@ -368,8 +368,9 @@ def test_a_program_that_closes_stdin_has_a_moment_to_end():
 def test_who_is_being_stopped_does_not_leave():
     """A consumer that closes its stdin because it was told to end will be tried again."""
     bench = Joined(fills(), reads(retry=AGAIN, timeout_s=1.0), processes=2)
+    bench.now = 1.0
     bench.fire("timeout", "b", 1)
-    bench.tell(Left("b", 1, 0.0))
+    bench.tell(Left("b", 1, 1.0))
     bench.fire("left", "b", 1)
     assert bench.of(CloseQueue) == []
     bench.end("b", "stopped")

@@ -579,6 +579,7 @@ def test_output_left_in_the_pipe_is_read(job: Builder) -> None:
     assert job.run("--json").tasks["take"]["output"] == 10_000
 
 
+@pytest.mark.promise(10)
 def test_grandchild_that_keeps_the_pipe_open(job: Builder) -> None:
     """The queue ends with the process, not at end-of-file."""
     gate = job.gate("gate")

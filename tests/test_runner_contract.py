@@ -78,7 +78,7 @@ class Bench:
         self.posted: SimpleQueue[Ended | Returned | Noted] = SimpleQueue()
         self._unended = 0
         self.poller = Poller(self._failed)
-        self.watcher = Watcher(self.poller, lambda _: None)
+        self.watcher = Watcher(self.poller, lambda _: None, lambda *_: None)
         post, now = self.posted.put, time.monotonic
         plan = Plan("contract", str(folder), {})
         queues = Queues(plan, str(folder), self.poller, lambda _: None, now)
@@ -264,6 +264,7 @@ def test_forced_stop_ends_who_does_not_listen(bench: Bench) -> None:
     assert expected == (ended.outcome, ended.error.type, ended.left_running)
 
 
+@pytest.mark.promise(15)
 @pytest.mark.kinds("process", "program", "fake")
 def test_stop_by_orch_is_not_blamed_on_the_kernel(bench: Bench) -> None:
     """A KILL that orch sent is not suspected to be for want of memory."""
@@ -311,6 +312,7 @@ def test_close_ends_everything(bench: Bench) -> None:
     assert bench.posted.empty()
 
 
+@pytest.mark.promise(13)
 @pytest.mark.kinds("thread", "process", "program")
 def test_missing_target_fails_to_launch(bench: Bench) -> None:
     """A function or program that is not there is an outcome, not an exception."""
@@ -320,6 +322,7 @@ def test_missing_target_fails_to_launch(bench: Bench) -> None:
     assert ended.error.message
 
 
+@pytest.mark.promise(13)
 @pytest.mark.kinds("thread", "process", "program")
 def test_missing_directory_fails_to_launch(bench: Bench) -> None:
     """A working directory that is not there is told apart from a missing program."""
@@ -328,6 +331,7 @@ def test_missing_directory_fails_to_launch(bench: Bench) -> None:
     assert "the working directory /no/such/folder: no such file or directory" == ended.error.message
 
 
+@pytest.mark.promise(13)
 @pytest.mark.parametrize(
     ("argv", "status"),
     [

@@ -11,6 +11,7 @@ from orchestrator.events import (
     Ended,
     Expanded,
     Fired,
+    Postponed,
     Retrying,
     Returned,
     Skipped,
@@ -26,6 +27,7 @@ SEEDS, CHUNK = 3000, 250
 MUTANT_SEEDS = 1500
 
 
+@pytest.mark.promise(1)
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_nothing_is_violated(first):
     """In no seed is a slot exceeded, a task started wrongly, lost or recorded twice, or a hang."""
@@ -161,6 +163,9 @@ class TimeoutOfAnother(Scheduler):
         if kind == "timeout" and rest[0] in self.running:
             event = event._replace(timer=(kind, rest[0], self.running[rest[0]].attempt))
         return super()._fired(event)
+
+    def _has_time_left(self, _node):
+        return False
 
 
 class GroupEndsEarly(Scheduler):
@@ -378,6 +383,95 @@ class CleanupWaitsForItsNextTry(Scheduler):
         return spec.run_when == "always" and any(self.nodes[need].begun for need in spec.needs)
 
 
+class PostponedIsATry(Scheduler):
+    """Takes an attempt that was postponed for one that was made."""
+
+    def _postponed(self, event):
+        counted = super()._postponed(event)
+        if counted.__class__ is Postponed:
+            self.nodes[event.task].attempt += 1
+        return counted
+
+
+class PostponedKeepsItsSlot(Scheduler):
+    """Never gives back the slot of what was postponed."""
+
+    def _postponed(self, event):
+        counted = super()._postponed(event)
+        if counted.__class__ is Postponed:
+            self.free[self.nodes[event.task].pool] -= 1
+        return counted
+
+
+class RoomNeverWidens(Scheduler):
+    """Never tries more than ran when the system refused something."""
+
+    def _try_again(self, pool):
+        self.room[pool].armed = False
+
+
+class NeverTriedAgain(Scheduler):
+    """Forgets to wake up for what was postponed."""
+
+    def _arm_rooms(self):
+        pass
+
+
+class TriedAgainAtOnce(Scheduler):
+    """Starts anew what the system has just refused."""
+
+    def is_short(self, _pool):
+        return False
+
+
+class TimerOfAPostponedStart(Scheduler):
+    """Lets the timer of a start that was postponed stop the next one."""
+
+    def _has_time_left(self, _node):
+        return False
+
+
+class WaitsForTheSystemForEver(Scheduler):
+    """Waits for ever for means that never come."""
+
+    def _is_hopeless(self, _node, _room):
+        return False
+
+
+class GivesUpWhileOthersRun(Scheduler):
+    """Fails for want of means what may have them when others have ended."""
+
+    def _is_hopeless(self, _node, room):
+        return room.is_over(room.since, self.now, self.patience_s)
+
+
+class NextOneWaitsToo(Scheduler):
+    """Lets each task wait as long as the first one for means that never come."""
+
+    def _is_hopeless(self, node, room):
+        hopeless = super()._is_hopeless(node, room)
+        if hopeless:
+            room.since = None
+        return hopeless
+
+
+class PostponedThoughStopped(Scheduler):
+    """Starts again what was told to stop before it had begun."""
+
+    def _postponed(self, event):
+        node = self.running.get(event.task)
+        if node is not None:
+            node.stopping = None
+        return super()._postponed(event)
+
+
+class FoldForgetsPostponed(Scheduler):
+    """Takes, when it folds, what was postponed for something that runs."""
+
+    def _postponed(self, event):
+        return None if self.folding else super()._postponed(event)
+
+
 MUTANTS = [
     SlotNeverGivenBack, SlotGivenBackTwice, LateEndCounts, OneNeedMissing, NoLimitOfTries,
     OneTryTooFew, FinalIsTriedAgain, TriesAgainAfterStop, DelayForgotten, SkipStaysAlone,
@@ -387,7 +481,10 @@ MUTANTS = [
     EmptyForeachHangs, RecordWithoutSlots, FoldRewritesOutcome, FoldForgetsAStop,
     FoldDecidesAnew, FoldCancelsAnew, FoldForgetsWhatBegan, FoldForgetsTheSignal, StallNeverArmed,
     StallSeenTooSoon, StallWithoutGrace, OnlyTheHeldAreGivenUp, ListNotOnRecord,
-    LeftOutIsCancelled, SignalForgotten, CleanupWaitsForItsNextTry,
+    LeftOutIsCancelled, SignalForgotten, CleanupWaitsForItsNextTry, PostponedIsATry,
+    PostponedKeepsItsSlot, RoomNeverWidens, NeverTriedAgain, TriedAgainAtOnce,
+    TimerOfAPostponedStart, WaitsForTheSystemForEver, GivesUpWhileOthersRun, NextOneWaitsToo,
+    PostponedThoughStopped, FoldForgetsPostponed,
 ]  # fmt: skip
 
 
@@ -443,6 +540,10 @@ class Bench:
     def end(self, task, outcome="ok", attempt=1, **keys):
         """Let an attempt end."""
         return self.tell(Ended(task, attempt, outcome, self.now, **keys))
+
+    def postpone(self, task, attempt=1):
+        """Let the system refuse an attempt."""
+        return self.tell(Postponed(task, attempt, "the system has no means", self.now))
 
     def stop(self, *, force=False, signal=2):
         """Ask the run to end."""
@@ -690,6 +791,7 @@ def test_a_given_up_thread_holds_its_retry():
     assert len(bench.of(Retrying)) == 1
 
 
+@pytest.mark.promise(1)
 def test_late_and_double_ends_are_ignored():
     """The first end of an attempt counts; others, and those of unknown ones, are nothing."""
     bench = Bench({})
@@ -717,6 +819,7 @@ def test_foreach_ends_with_its_last_instance():
     assert bench.states == {"a": "failed", "a.0": "failed", "a.1": "succeeded", "b": "skipped"}
 
 
+@pytest.mark.promise(18)
 def test_a_chain_of_100_000():
     """A failure at the head of a chain of 100,000 skips it all, without recursion."""
     specs = [{"name": f"n{i}", "needs": (f"n{i - 1}",) if i else ()} for i in range(100_000)]
@@ -726,6 +829,7 @@ def test_a_chain_of_100_000():
     assert bench.finished == ("failed", 1)
 
 
+@pytest.mark.promise(18)
 def test_50_000_into_one():
     """One task that needs 50,000 starts when the last of them has ended."""
     names = tuple(f"n{i}" for i in range(50_000))
@@ -787,6 +891,7 @@ def calls_of_a_stop(count):
     return calls
 
 
+@pytest.mark.promise(18)
 def test_a_stop_is_linear():
     """Whether a wide ``foreach`` has begun is not counted anew for each instance that needs it."""
     assert calls_of_a_stop(400) < 2.5 * calls_of_a_stop(200)
@@ -900,6 +1005,79 @@ def test_a_stall_is_seen_again():
     bench.tell(StopAsked("signal", False, 10.0, 2), Fired(stall, 10.0))
     assert bench.states["d"] == "ready"
     assert bench.stall is not None
+
+
+# Want of means
+
+
+def test_what_is_postponed_starts_again_under_its_number():
+    """A refused attempt is tried again after a moment, as the same one, and no retry is used."""
+    bench = Bench({})
+    bench.postpone("a")
+    assert bench.actions == [Arm(("room", "threads"), 0.1)]
+    bench.tell(Fired(("room", "threads"), 0.1))
+    assert bench.started == [("a", 1)]
+    bench.end("a")
+    assert bench.finished == ("succeeded", 0)
+
+
+def test_no_more_are_tried_than_ran():
+    """After a refusal a task starts when another ends, and one more when the moment is over."""
+    bench = Bench({}, {}, {}, {}, {}, threads=3)
+    bench.postpone("c")
+    assert bench.started == []
+    bench.end("a")
+    assert bench.started == [("c", 1)]
+    bench.tell(Fired(("room", "threads"), 0.1))
+    assert bench.started == [("d", 1)]
+
+
+def test_the_moments_get_longer():
+    """Each moment is twice as long, up to 5 s; once an attempt has ended they are short again."""
+    bench, delays = Bench({}, {}), []
+    bench.postpone("b")
+    for _ in range(7):
+        delays += [arm.delay_s for arm in bench.of(Arm)]
+        bench.postpone("b")
+        bench.tell(Fired(("room", "threads"), 0.0))
+    assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
+    bench.end("a", "failed")
+    bench.tell(Fired(("room", "threads"), 0.0))
+    assert bench.of(Arm) == [Arm(("room", "threads"), 0.1)]
+
+
+def test_when_nothing_can_be_started_the_run_ends():
+    """What the system refuses for 30 s while nothing runs fails; the next one is tried at once."""
+    bench = Bench({}, {})
+    bench.postpone("a")
+    bench.postpone("b")
+    bench.now = 29.0
+    bench.tell(Fired(("room", "threads"), 29.0))
+    bench.postpone("a")
+    assert bench.states == {"a": "ready", "b": "ready"}
+    bench.now = 30.0
+    bench.tell(Fired(("room", "threads"), 30.0))
+    bench.postpone("a")
+    assert bench.record[-2][:3] == ("a", 1, "launch_failed")
+    assert bench.started == [("b", 1)]
+    bench.postpone("b")
+    assert bench.finished == ("failed", 1)
+
+
+def test_what_is_postponed_is_cancelled_by_a_stop():
+    """A task that waits for means is cancelled like any that had not started."""
+    bench = Bench({}, {"needs": ("a",)})
+    bench.postpone("a")
+    bench.stop()
+    assert bench.states == {"a": "cancelled", "b": "cancelled"}
+    assert bench.folded() == bench.states
+
+
+def test_folding_arms_what_is_postponed():
+    """After folding, what was postponed is tried again after a moment."""
+    bench = Bench({})
+    bench.postpone("a")
+    assert Arm(("room", "threads"), 0.1) in bench.again().decide(1.0)
 
 
 # Folding the record

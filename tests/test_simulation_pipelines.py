@@ -651,6 +651,74 @@ class FoldForgetsItems(Pipelines):
         pass
 
 
+# Want of means
+
+
+@with_pipelines
+class MembersStartAnewAtOnce(Pipelines):
+    """Starts anew what the system has just refused, on the slot that was kept for it."""
+
+    def postpone(self, node):
+        super().postpone(node)
+        node.member.is_refused = False
+
+
+@with_pipelines
+class MembersNeverTriedAgain(Pipelines):
+    """Forgets those that were postponed, though the moment is over."""
+
+    def try_again(self, pool):
+        pass
+
+
+@with_pipelines
+class MembersWaitForEver(Pipelines):
+    """Waits for ever for means to start one that all the others wait for."""
+
+    def is_hopeless(self, _node, _room, _patience_s):
+        return False
+
+
+@with_pipelines
+class InstancesDoNotWait(Pipelines):
+    """Fails an instance for want of means though another of its task runs."""
+
+    def is_hopeless(self, node, room, patience_s):
+        elastic, node.member.elastic = node.member.elastic, False
+        hopeless = super().is_hopeless(node, room, patience_s)
+        node.member.elastic = elastic
+        return hopeless
+
+
+@with_pipelines
+class PostponedLosesItsSlot(Pipelines):
+    """Counts a slot twice for what was postponed and is tried again."""
+
+    def give_back(self, node, *, lost):
+        if node.state != "ready":
+            super().give_back(node, lost=lost)
+
+
+@with_pipelines
+class BeginsThoughShort(Pipelines):
+    """Lets a pipeline go while the system has no means for what is there."""
+
+    def fits(self, gang):
+        is_short, self.host.is_short = self.host.is_short, lambda _pool: False
+        fits = super().fits(gang)
+        self.host.is_short = is_short
+        return fits
+
+
+@with_pipelines
+class PostponedThoughClosed(Pipelines):
+    """Starts again what nobody reads any more."""
+
+    def _skip_unread(self, node, queue):
+        if not node.member.is_refused:
+            super()._skip_unread(node, queue)
+
+
 MUTANTS = [
     found for found in list(globals().values())
     if isinstance(found, type) and issubclass(found, Scheduler) and found not in (Scheduler, Mutant)

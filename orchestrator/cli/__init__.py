@@ -1,19 +1,35 @@
 """The command line: one file a command; errors become exit codes here."""
 
 import os
+import signal
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
+from orchestrator import keeper
 from orchestrator.clock import Clock
+
+_KEPT = ("run", "resume")
+_NOT_KEPT = {"--no-keeper", "-h", "--help"}
 
 
 def main() -> NoReturn:
     """Run ``orch`` and leave with its exit code."""
     _open_descriptors()
     clock = Clock()
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for who is not there yet
+    if _is_kept(sys.argv[1:]):
+        keeper.keep()
     from orchestrator.cli import app  # noqa: PLC0415 - after the descriptors are safe
 
     app.leave(sys.argv[1:], clock)
+
+
+def _is_kept(args: Sequence[str]) -> bool:
+    """Tell whether *args* start what must leave no process behind."""
+    command = next((arg for arg in args if not arg.startswith("-")), None)
+    return command in _KEPT and _NOT_KEPT.isdisjoint(args)
 
 
 def _open_descriptors() -> None:

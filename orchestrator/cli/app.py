@@ -7,11 +7,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import check, logs, plan, run, runs, schema, show, stop
+from orchestrator.cli import check, clean, logs, plan, resume, run, runs, schema, show, stop
 from orchestrator.cli.console import complain, emit, flush_and_leave, say
 from orchestrator.cli.options import Started
 from orchestrator.clock import Clock
-from orchestrator.errors import OrchError
+from orchestrator.errors import EnvironmentFault, OrchError
+from orchestrator.runners.shortage import hint, shortage
 
 app = typer.Typer(
     name="orch",
@@ -22,12 +23,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("resume")(resume.resume)
 app.command("check")(check.check)
 app.command("plan")(plan.plan)
 app.command("runs")(runs.runs)
 app.command("show")(show.show)
 app.command("logs")(logs.logs)
 app.command("stop")(stop.stop)
+app.command("clean")(clean.clean)
 app.command("schema")(schema.schema)
 
 
@@ -57,7 +60,10 @@ def run_app(args: Sequence[str], clock: Clock) -> int:
     except OrchError as error:
         complain(error)
         return error.exit_code
-    except Exception:  # noqa: BLE001 - whatever it is, it is ours
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is ours
+        if (reason := shortage(error)) is not None:  # unless orch itself could not be started
+            complain(EnvironmentFault(f"{reason}; see {hint(reason)}"))
+            return EnvironmentFault.exit_code
         say(f"orch: a bug of orch {__version__}; please report it with what follows")
         say(traceback.format_exc().rstrip())
         return 5

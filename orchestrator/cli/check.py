@@ -8,7 +8,7 @@ from orchestrator.checks import Checker
 from orchestrator.cli import options
 from orchestrator.cli.console import complain, emit_json, rendered, report_data, say
 from orchestrator.errors import Report, SpecError
-from orchestrator.loading import load, spec_error
+from orchestrator.loading import load, reported, spec_error
 
 
 def check(
@@ -22,9 +22,9 @@ def check(
     try:
         loaded = load(file, options.choices(params), data=options.job_bytes(file), lenient=True)
         errors, warnings = Checker(loaded.plan, loaded.job).deep()
-        reports = loaded.source.report(warnings)
+        reports = reported(loaded.source, warnings, loaded.secrets)
         if errors:
-            raise spec_error(loaded.source, [*errors, *warnings])
+            raise spec_error(loaded.source, [*errors, *warnings], loaded.secrets)
     except SpecError as error:
         if as_json:
             _as_json(file, error.reports, error)

@@ -43,6 +43,10 @@ RunName = Annotated[
     str | None,
     typer.Argument(metavar="[RUN]", help="A run's id, its last part, or `last` (the default)."),
 ]
+NoKeeper = Annotated[  # taken note of before this is imported
+    bool,
+    typer.Option("--no-keeper", help="Do not fork: for debuggers. Less is cleaned up if killed."),
+]
 Only = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="TASK", help="Run this task and what it needs; repeatable."),

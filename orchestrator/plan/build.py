@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.errors import Problem, TemplateError, Where
 from orchestrator.plan import graph, pipelines, queues, templates
+from orchestrator.plan.environment import secret
 from orchestrator.plan.model import NO_RETRY, Plan, PlanTask, RetryPolicy
 from orchestrator.spec.models import MODE_KEYS, MODES, TARGETS, Job, Retry, Task, TaskKeys
 from orchestrator.spec.words import did_you_mean, found, listing, quote
@@ -18,7 +19,7 @@ LATE_KEYS = ("command", "args", "kwargs", "env", "cwd", "when", "foreach")
 EARLY_KEYS = ("python", "allow_failure", "priority", "retry", "timeout", "grace", "replicas")
 _PLAIN_KEYS = frozenset((
     "function", "program", "module", "command", "shell", "args", "kwargs", "cwd", "python",
-    "output", "run_when", "when", "foreach", "allow_failure", "priority",
+    "output", "run_when", "when", "foreach", "allow_failure", "priority", "leftovers",
     "publish", "consume", "replicas",
 ))  # fmt: skip
 _TEMPLATE_KEYS = frozenset((*LATE_KEYS, *EARLY_KEYS))
@@ -39,6 +40,7 @@ def build(
     """
     problems: list[Problem] = []
     plan = Plan(name=job.name or name, root=root, tasks={}, description=job.description)
+    plan.concurrency = job.concurrency
     known = {*job.tasks, *broken}
     names = _Names(job, known)
     spellings: dict[str, str] = {}
@@ -50,9 +52,35 @@ def build(
         builder = _TaskBuilder(task_name, task, job, names)
         plan.tasks[task_name] = builder.build(order)
         problems += builder.problems
+    problems += _secrets(job)
     problems += queues.join(plan, job, doubtful)
     problems += pipelines.join(plan, job)
     return plan, problems + _cycles(plan, job)
+
+
+def _secrets(job: Job) -> list[Problem]:
+    """Return what is wrong with the names of secrets, and where one is given a value."""
+    problems = [
+        Problem(("secrets", index), f"`{name}` stands twice")
+        for index, name in enumerate(job.secrets)
+        if name in job.secrets[:index]
+    ]
+    places: list[tuple[Where, Mapping[str, str | None]]] = [
+        (("env",), job.env),
+        (("defaults", "env"), _given(job.defaults.env)),
+        *((("tasks", name, "env"), _given(task.env)) for name, task in job.tasks.items()),
+    ]
+    for where, env in places:
+        for name in env:
+            if name in job.secrets:
+                message = f"`{name}` is a secret, which comes from the environment of orch"
+                problems.append(Problem((*where, name), message, at_key=True))
+    return problems
+
+
+def _given(env: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the variables that are given a value: a task may do without a secret."""
+    return {name: value for name, value in env.items() if value is not None}
 
 
 def _cycles(plan: Plan, job: Job) -> list[Problem]:
@@ -72,11 +100,14 @@ class _Names:
 
     def __init__(self, job: Job, tasks: Collection[str]) -> None:
         self.params = job.params
+        self.secrets = set(job.secrets)
         self.tasks = tasks
 
     def check(self, template: templates.Template, task: str, many: bool, key: str) -> list[str]:
         """Return what is wrong with the names in *template*."""
-        said = [self._check(name, task, many, key) for name in sorted(template.names)]
+        names = sorted(template.names)
+        said = [self._check(name, task, many, key) for name in names]
+        said += [secret(n[1]) for n in names if n[0] == "env" and set(n[1:2]) & self.secrets]
         return [each for each in dict.fromkeys(said) if each is not None]
 
     def _check(self, name: tuple[str, ...], task: str, many: bool, key: str) -> str | None:

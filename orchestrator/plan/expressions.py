@@ -9,6 +9,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator.errors import TemplateError
+from orchestrator.plan.environment import Environment
 from orchestrator.spec.words import printable, quote
 
 Names = frozenset[tuple[str, ...]]
@@ -39,12 +40,16 @@ class _Environment(ImmutableSandboxedEnvironment):
             return obj[attribute]
         if isinstance(obj, list) and attribute.isdigit() and int(attribute) < len(obj):
             return obj[int(attribute)]
+        if isinstance(obj, Environment):
+            obj.refuse(attribute)
         return self.undefined(obj=obj, name=attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         try:
             return obj[argument]
         except (LookupError, TypeError):
+            if isinstance(obj, Environment):
+                obj.refuse(argument)
             return self.undefined(obj=obj, name=argument)
 
 

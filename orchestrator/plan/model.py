@@ -99,6 +99,7 @@ class PlanTask:
     python: Any = None
     output: Literal["stdout", "json"] | None = None
     ok_exit_codes: tuple[int, ...] = (0,)
+    leftovers: Literal["kill", "warn", "allow"] = "kill"
     needs: tuple[str, ...] = ()
     run_when: Literal["succeeded", "failed", "always"] = "succeeded"
     when: Any = None
@@ -148,6 +149,7 @@ class Plan:
     processes: int = 1
     timeout_s: float | None = None
     grace_s: float = 10.0
+    concurrency: Literal["refuse", "wait", "allow"] = "allow"
 
     def instances(self) -> Iterator[tuple[str, PlanTask]]:
         """Yield every name that a file or an event may bear, as far as it is known."""

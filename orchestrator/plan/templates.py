@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from orchestrator.errors import TemplateError, Where
+from orchestrator.plan.environment import Environment
 from orchestrator.spec.words import did_you_mean, quote
 
 ROOTS = ("params", "env", "sys", "run", "item", "tasks")
@@ -62,6 +63,8 @@ def missing(source: str, before: tuple[str, ...], key: str, value: Any) -> str:
     if not before:
         return f"undefined name {quote(key)}{did_you_mean(key, ROOTS)}"
     holder = ".".join(before)
+    if isinstance(value, Environment) and key in value.withheld:
+        return value.withheld[key]
     if isinstance(value, Mapping):
         near = did_you_mean(key, [k for k in value if isinstance(k, str)])
         return f"`{{{{ {source} }}}}`: {quote(holder)} has no {quote(key)}{near}"

@@ -14,10 +14,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
+from orchestrator import descriptors
 from orchestrator.events import Failure
 from orchestrator.functions import Closed
 from orchestrator.poller import READ, WRITE, Poller
-from orchestrator.queues import descriptors
 from orchestrator.queues.channel import PATIENCE_S, Channel, Now
 from orchestrator.queues.items import MAX_BYTES, TooDeep, check_json
 from orchestrator.queues.spool import Spool

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from orchestrator import jsonio
+from orchestrator import descriptors, jsonio
 from orchestrator.events import (
     Arrived,
     Attempt,
@@ -20,7 +20,6 @@ from orchestrator.events import (
 )
 from orchestrator.plan.model import Plan
 from orchestrator.poller import Poller
-from orchestrator.queues import descriptors
 from orchestrator.queues.channel import Channel, Now
 from orchestrator.queues.child import Joint
 from orchestrator.queues.items import CODECS
@@ -214,7 +213,9 @@ class Queues:
     def set_aside(self, name: str, task: str, item: str) -> None:
         """Keep the item of instance *task*, JSON text, as a dead letter of queue *name*."""
         line = self._line(name, item)
-        blank = Attempt(task, 1, "", None, [], {}, [], None, None, "", "", "", "file", (), name)
+        blank = Attempt(
+            task, 1, "", None, [], {}, [], None, None, "", "", "", "file", (), consume=name
+        )
         self.keep_aside(blank, [line], 1)
 
     def in_use(self) -> list[str]:
@@ -262,10 +263,11 @@ class Pipes:
         self._inlet: Inlet | None = None
         self._outlet: Outlet | None = None
         self._ledger: Ledger | None = None
+        self._spool: Spool | None = None
         self._given: list[int] = []
         try:
             self._make()
-        except OSError:
+        except (OSError, MemoryError):
             self.abandon()
             raise
 
@@ -298,7 +300,8 @@ class Pipes:
         if queues.is_direct(name):
             return queues.direct(name).read
         channel = queues.open(name)
-        spool = Spool(queues.folder) if channel.again and not self._ours else None
+        if channel.again and not self._ours:
+            self._spool = Spool(queues.folder)
 
         def gone() -> None:
             queues.post(Left(attempt.task, attempt.number, queues.now()))
@@ -308,7 +311,7 @@ class Pipes:
 
         self._outlet = Outlet(
             queues.poller, channel, queues.now,
-            ledger=self._ledger, spool=spool, gone=gone, spoil=spoil,
+            ledger=self._ledger, spool=self._spool, gone=gone, spoil=spoil,
         )  # fmt: skip
         self._given.append(self._outlet.given)
         return self._outlet.given
@@ -349,6 +352,10 @@ class Pipes:
             self._inlet.shut()
         if self._outlet is not None:
             self._outlet.shut(OPEN)
+        if self._ledger is not None:
+            self._ledger.close()
+        if self._spool is not None:
+            self._spool.close()
 
     def cancel(self) -> None:
         """Wake a process of ours where it waits: it is to stop. A program gets TERM, no end."""

@@ -27,6 +27,10 @@ class Spool:
         self._size = size
         self.count += len(lines)
 
+    def close(self) -> None:
+        """Give the file back, with all that is in it."""
+        self._file.close()
+
     def lines(self) -> Iterator[bytes]:
         """Yield the lines, the first one first; each reader has a place of its own."""
         place, rest = 0, b""

@@ -13,7 +13,9 @@ from orchestrator.events import (
     Expanded,
     Finished,
     Measured,
+    Postponed,
     Recorded,
+    Resumed,
     Retrying,
     RunState,
     Skipped,
@@ -38,9 +40,17 @@ class _Line:
     started_at: float | None = None
     first_at: float | None = None
     ended: Ended | None = None
+    before: tuple[float | None, float | None, Ended | None] = (None, None, None)
     reason: str | None = None
     expanded: bool = False
     streams: bool = False  # its instances come one by one, through a queue
+
+    def start(self, event: Started) -> None:
+        """Take note of a start, and of what was known before, should it be postponed."""
+        self.before = self.started_at, self.first_at, self.ended
+        self.state, self.attempts, self.started_at = "running", event.attempt, event.at
+        self.first_at = event.at if self.first_at is None else self.first_at
+        self.ended = None
 
 
 @dataclass(slots=True)
@@ -52,20 +62,25 @@ class View:
     meta: dict[str, Any]
     lines: dict[str, _Line] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    instances: dict[str, int] = field(default_factory=dict)  # as the plan says
     measured: dict[str, Measured] = field(default_factory=dict)
     finished: Finished | None = None
     last_at: float = 0.0
 
     @classmethod
-    def of(cls, folder: Path) -> "View":
-        """Read the run in *folder*. Raises ``JournalError``."""
+    def of(cls, folder: Path, record: Record | None = None) -> "View":
+        """Read the run in *folder*; *record* is its journal, if that was read already.
+
+        Raises ``JournalError``.
+        """
         live = is_live(folder)
-        record = Record(folder)
-        view = cls(folder, live, record.meta)
-        for name, mode, instances in record.tasks:
-            view.lines[name] = _Line(mode)
-            if instances is not None:
-                view._expand(name, max(instances, 0))
+        record = record or Record(folder)
+        view = cls(folder, live, {**record.meta, "started_at": record.started_at})
+        for row in record.tasks:
+            view.lines[row.name] = _Line(row.mode)
+            if row.instances is not None:
+                view.instances[row.name] = max(row.instances, 0)
+                view._expand(row.name, max(row.instances, 0))
         for event in record.events():
             view.fold(event)
         return view
@@ -79,27 +94,56 @@ class View:
         if isinstance(event, Measured):
             self.measured[event.queue] = event
             return
+        if isinstance(event, Resumed):
+            self._resume(event)
+            return
         line = self.lines.get(getattr(event, "task", ""))
         if line is not None:
             self._fold_into(line, event)
 
+    def _resume(self, event: Resumed) -> None:
+        """Let nothing of those that run again count any more, but for their attempts."""
+        self.finished = None
+        again = set(event.again)
+        for queue, joined in self.meta.get("queues", {}).items():
+            if not again.isdisjoint(joined["publishers"]):
+                self.measured.pop(queue, None)
+        for name in event.again:
+            line = self.lines.get(name)
+            if line is None:
+                continue
+            task = name.partition(".")[0]
+            fresh = self.lines[name] = _Line(line.mode)
+            fresh.attempts = line.attempts
+            if task == name and name in self.counts:
+                for index in range(self.instances.get(name, 0), self.counts[name]):
+                    del self.lines[f"{name}.{index}"]
+                self.counts[name] = self.instances.get(name, 0)
+
     def _fold_into(self, line: _Line, event: Recorded) -> None:
         """Take an event of one task, or instance, into account."""
         match event:
-            case Started(_, attempt, at):
-                line.state, line.attempts, line.started_at = "running", attempt, at
-                line.first_at = at if line.first_at is None else line.first_at
-                line.ended = None
+            case Expanded() | Arrived() | Drained():
+                self._fold_items(line, event)
+            case Started():
+                line.start(event)
             case Ended():
                 if event.attempt or line.ended is None:
                     line.ended = event  # else no more than the end of waiting for another try
                 line.state = _STATES.get(event.outcome, "failed")
+            case Postponed():
+                line.state, line.attempts = "ready", event.attempt - 1
+                line.started_at, line.first_at, line.ended = line.before
             case Retrying():
                 line.state = "backoff"
             case Skipped(_, reason):
                 line.state, line.reason = "skipped", reason
             case Cancelled():
                 line.state = "cancelled"
+
+    def _fold_items(self, line: _Line, event: Expanded | Arrived | Drained) -> None:
+        """Take note of the instances of a task."""
+        match event:
             case Expanded(task, _, count):
                 line.expanded = True
                 self._expand(task, count)
@@ -111,11 +155,9 @@ class View:
                 line.expanded = line.streams = True
 
     def _expand(self, task: str, count: int) -> None:
-        if self.counts.get(task) == count:
-            return
-        self.counts[task] = count
-        for index in range(count):
+        for index in range(self.counts.get(task, 0), count):
             self.lines[f"{task}.{index}"] = _Line(self.lines[task].mode)
+        self.counts[task] = count
 
     @property
     def state(self) -> RunState:

@@ -15,6 +15,7 @@ from orchestrator.events import (
     Finished,
     Measured,
     Noted,
+    Postponed,
     Recorded,
     Retrying,
     Returned,
@@ -25,7 +26,8 @@ from orchestrator.events import (
 from orchestrator.logs import LEVELS, Log, to_json
 from orchestrator.report.bottleneck import of_measured
 from orchestrator.runners.children import signal_name
-from orchestrator.running import Run, joined, platform_limits
+from orchestrator.runners.shortage import hint
+from orchestrator.running import Past, Run, joined, platform_limits
 
 # A run that is shorter need not be told what held it up.
 _WORTH_TELLING_S = 1.0
@@ -70,12 +72,27 @@ class Narrator:
         self._run, self._log = run, log
         self._nodes = run.scheduler.nodes
         self._queues: dict[str, Measured] = {}
+        self._told_of_shortage = False
         self._verbose, self._talks = log.enabled("debug"), log.enabled("info")
         tasks = len(run.plan.tasks)
-        log.log("info", "run started", job=run.plan.name, tasks=tasks)
+        if run.past is None:
+            log.log("info", "run started", job=run.plan.name, tasks=tasks)
+        else:
+            self._resumed(run.past, tasks)
         if limits := platform_limits():
             log.log("warning", "platform not supported in full", reason=limits)
         log.flush()
+
+    def _resumed(self, past: Past, tasks: int) -> None:
+        """Say what is kept of an earlier session, and what runs again though it had succeeded."""
+        log, found = self._log.log, past.recovery
+        kept = sum(name in self._run.plan.tasks for name in found.kept)
+        log("info", "run resumed", job=self._run.plan.name, tasks=tasks, kept=kept)
+        for ended in found.lost:
+            said = ended.error.message if ended.error is not None else None
+            log("warning", "task lost", task=ended.task, attempt=ended.attempt, reason=said)
+        if past.changed:
+            log("warning", "tasks changed and run again", tasks=" ".join(past.changed))
 
     def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
         """Log *events* as one write."""
@@ -87,7 +104,7 @@ class Narrator:
                 self._measured(event)  # type: ignore[arg-type]
             elif kind is not Started and kind is not Arrived:
                 self._other(event)
-            elif self._verbose:
+            elif self._verbose and kind is Started:
                 self._log.log("debug", "task started", **self._task(event))
         self._log.flush()
 
@@ -126,9 +143,8 @@ class Narrator:
     def _other(self, event: Recorded | Noted | Asked) -> None:
         log = self._log.log
         match event:
-            case Retrying(task, attempt, delay_s):
-                fields = {"task": task, "attempt": attempt, "delay_s": round(delay_s, 3)}
-                log("warning", "task retries", **fields)
+            case Retrying() | Postponed():
+                self._later(event)
             case Skipped():
                 self._skipped(event)
             case Cancelled(task):
@@ -147,6 +163,18 @@ class Narrator:
                 log("warning", "running now", count=len(running), running=" ".join(running))
             case Finished():
                 self._finished(event)
+
+    def _later(self, event: Retrying | Postponed) -> None:
+        """Tell of another try; of those that the system is in the way of only once."""
+        if isinstance(event, Retrying):
+            fields = {"attempt": event.attempt, "delay_s": round(event.delay_s, 3)}
+            self._log.log("warning", "task retries", task=event.task, **fields)
+            return
+        self._log.log("debug", "task postponed", **self._task(event), reason=event.reason)
+        if not self._told_of_shortage:
+            self._told_of_shortage = True
+            reason = event.reason
+            self._log.log("warning", "tasks wait for the system", reason=reason, hint=hint(reason))
 
     def _skipped(self, event: Skipped) -> None:
         asked = self._nodes[event.task].spec.skip is not None

@@ -1,12 +1,11 @@
 """What a person reads when a run has ended: what failed, why, and what to do next."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestrator.events import Asked, Ended, Noted, Recorded, Retrying, Returned, Started
-from orchestrator.places import STATE_DIR
+from orchestrator.places import in_commands, relative
 from orchestrator.report.narrator import in_words
 from orchestrator.report.tail import last_lines
 from orchestrator.running import Run
@@ -58,7 +57,7 @@ class Failures:
     def _report(self, event: Ended, duration_s: float, *, tails: bool) -> dict[str, Any]:
         spec = self._run.plan.tasks[event.task.partition(".")[0]]
         path = self._run.path / f"{event.task}.{event.attempt}.err"
-        lines = last_lines(path) if tails else []
+        lines = last_lines(path, mask=self._run.mask) if tails else []
         log: Path | None = path if path.exists() else None
         if not lines and event.error is not None and event.error.traceback and tails:
             lines = [printable(line) for line in event.error.traceback.splitlines()]
@@ -72,8 +71,8 @@ class Failures:
             "error": in_words(event.error) if event.error else event.outcome,
             "duration_s": round(duration_s, 6),
             "stderr_tail": lines,
-            "log": str(_relative(log)) if log else None,
-            "next": f"orch logs {command_suffix(self._run)} {event.task}",
+            "log": str(relative(log)) if log else None,
+            "next": f"orch logs {in_commands(self._run.path)} {event.task}",
         }
 
     def text(self, *, tails: bool, colour: bool) -> str:
@@ -98,30 +97,17 @@ class Failures:
         more = len(self.failed) - MAX_SHOWN
         if more > 0:
             parts.append(
-                f"orch: {more} more failed     next: orch show {command_suffix(self._run)}\n"
+                f"orch: {more} more failed     next: orch show {in_commands(self._run.path)}\n"
             )
         for (task, _), trace in self.given_up.items():
             where = next((x.strip() for x in reversed(trace.splitlines()) if "File " in x), "")
             parts.append(f"orch: the thread of task {quote(task)} still runs: {printable(where)}\n")
+        if self.failed:
+            parts.append(
+                f"orch: to go on where it stopped: orch resume {in_commands(self._run.path)}\n"
+            )
         return "".join(parts)
 
 
 def _first_line(text: str) -> str:
     return printable(text.partition("\n")[0][:300])
-
-
-def command_suffix(run: Run) -> str:
-    """Return how a suggested command names *run*, with ``--state-dir`` where it needs it."""
-    short = run.id.rpartition("-")[2]
-    state = run.path.parent.parent
-    here = Path(os.environ.get("PWD") or ".")
-    if any(folder / STATE_DIR == state for folder in (here, *here.parents)):
-        return short
-    return f"--state-dir {_relative(state)} {short}"
-
-
-def _relative(path: Path) -> Path:
-    here = os.environ.get("PWD")
-    if here and path.is_relative_to(here):
-        return path.relative_to(here)
-    return path

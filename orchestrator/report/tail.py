@@ -13,16 +13,21 @@ _CHUNK_BYTES = 64 * 1024
 _MAX_LINE = 4000
 
 
-def clean_line(data: bytes) -> str:
-    """Return a line of a task's output as it may stand on a terminal."""
+Mask = Callable[[str], str]
+
+
+def clean_line(data: bytes, mask: Mask | None = None) -> str:
+    """Return a line of a task's output as it may stand on a terminal, without secrets."""
     text = data.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
+    if mask is not None:
+        text = mask(text)
     text = text.rpartition("\r")[2]  # of a progress bar, what stood there last
     if len(text) > _MAX_LINE:
         text = text[:_MAX_LINE] + "…"
     return printable(text.expandtabs())
 
 
-def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
+def last_lines(path: Path, count: int = LAST_LINES, mask: Mask | None = None) -> list[str]:
     """Return the last *count* lines of the file at *path*; none where there is no such file."""
     try:
         with path.open("rb") as file:
@@ -31,7 +36,7 @@ def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
             lines = file.read().splitlines()
     except OSError:
         return []
-    return [clean_line(line) for line in lines[-count:]]
+    return [clean_line(line, mask) for line in lines[-count:]]
 
 
 class Follower:
@@ -88,12 +93,12 @@ class LiveOutput:
 
     def __init__(self, run: Run, show: Callable[[list[tuple[str, str, str]]], None]) -> None:
         """*show* gets lines: task, ``out`` or ``err``, text that may stand on a terminal."""
-        self._folder, self._show = run.path, show
+        self._folder, self._show, self._mask = run.path, show, run.mask
         self._lines: list[tuple[str, str, str]] = []
         self._follower = Follower(self._take)
 
     def _take(self, label: str, kind: str, line: bytes) -> None:
-        self._lines.append((label, kind, clean_line(line)))
+        self._lines.append((label, kind, clean_line(line, self._mask)))
 
     def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
         """Follow what starts; read what is left of what ended."""

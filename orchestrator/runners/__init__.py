@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from orchestrator.events import Attempt, Ended, Noted, Returned
+from orchestrator.events import Attempt, Ended, Noted, Postponed, Returned
 
-Post = Callable[[Ended | Returned | Noted], None]
+Post = Callable[[Ended | Postponed | Returned | Noted], None]
 Now = Callable[[], float]
 
 
@@ -13,11 +13,12 @@ class Runner(Protocol):
     """Starts attempts of one mode and says how they end.
 
     Every method returns at once; every outcome is posted. A runner may post late, twice or never:
-    the scheduler counts the first ``Ended`` of an attempt. Only JSON-able data crosses.
+    the scheduler counts the first ``Ended`` of an attempt. ``Postponed`` says that nothing was
+    started, for want of means, and that nothing is left of it. Only JSON-able data crosses.
     """
 
     def start(self, attempt: Attempt) -> None:
-        """Start *attempt*; whatever goes wrong becomes its ``Ended``."""
+        """Start *attempt*; whatever goes wrong becomes its ``Ended`` or ``Postponed``."""
 
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Ask an attempt to end; with *force* end it, or give it up. Unknown ones are ignored."""

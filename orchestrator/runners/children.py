@@ -17,10 +17,14 @@ from typing import Any, NamedTuple
 
 from orchestrator.events import Attempt, Failure
 from orchestrator.poller import READ, Poller
+from orchestrator.runners.leftovers import Leftovers
+from orchestrator.runners.shortage import shortage
 from orchestrator.spec.words import quote
 from orchestrator.streams import open_output
 
 Exited = Callable[["Exit"], None]
+# Without a pidfd and without a thread a child is looked at so often.
+LOOK_S = 0.05
 
 
 class Exit(NamedTuple):
@@ -52,7 +56,8 @@ def launch(
 ) -> "Child":
     """Start *argv* with the directory, environment and output files of *attempt*.
 
-    *stdin* and *stdout* are descriptors of pipes, where it has some. Raises ``LaunchError``.
+    *stdin* and *stdout* are descriptors of pipes, where it has some. Raises ``LaunchError``, and
+    what ``shortage`` knows where the system has no means; the files are gone then.
     """
     out = err = -1
     try:
@@ -70,13 +75,24 @@ def launch(
             pass_fds=pass_fds,
             process_group=None,
         )
-    except (OSError, ValueError) as error:
-        raise _explained(error, attempt, argv) from None
+    except (OSError, ValueError, MemoryError) as error:
+        if shortage(error) is None:
+            raise _explained(error, attempt, argv) from None
+        _remove(attempt, out, err)
+        raise
     finally:
         for descriptor in (out, err):
             if descriptor >= 0:
                 os.close(descriptor)
-    return Child(process)
+    return Child(process, attempt)
+
+
+def _remove(attempt: Attempt, out: int, err: int) -> None:
+    """Remove the output files that were made, so that the next start can make them."""
+    for descriptor, path in ((out, attempt.stdout), (err, attempt.stderr)):
+        if descriptor >= 0:
+            with suppress(OSError):
+                os.unlink(path)
 
 
 def _explained(error: Exception, attempt: Attempt, argv: list[str]) -> LaunchError:
@@ -96,12 +112,18 @@ def _explained(error: Exception, attempt: Attempt, argv: list[str]) -> LaunchErr
 
 
 class Child:
-    """A child process that leads a session and a process group."""
+    """A child process that leads a session and a process group.
 
-    __slots__ = ("_process", "pid")
+    *left* are the names of processes that it left behind, if that is to be told.
+    """
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    __slots__ = ("_leftovers", "_process", "key", "left", "pid")
+
+    def __init__(self, process: "subprocess.Popen[bytes]", attempt: Attempt) -> None:
         self._process = process
+        self._leftovers = Leftovers(attempt)
+        self.key = attempt.task, attempt.number
+        self.left: list[str] = []
         self.pid = process.pid
 
     def kill(self, *, force: bool) -> None:
@@ -111,8 +133,15 @@ class Child:
             if not force:
                 os.killpg(self.pid, signal.SIGCONT)
 
+    def has_ended(self) -> bool:
+        """Tell whether it has ended; it can still be reaped."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+        except ChildProcessError:
+            return True
+
     def reap(self) -> Exit:
-        """Wait for the end, kill what is left of the group, and collect the status."""
+        """Wait for the end, see to what it leaves behind, and collect the status."""
         while True:
             try:
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
@@ -121,9 +150,8 @@ class Child:
                 continue
             except ChildProcessError:
                 return Exit(None, None)
-        # killpg before the reap: the zombie pins the group id, so that no other group is hit
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        # before the reap: the zombie pins the group id, so that no other group is hit
+        self.left = self._leftovers.settle(self.pid)
         _, status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         self._process.returncode = code  # or Popen would wait for it, and warn
@@ -133,11 +161,17 @@ class Child:
 class Watcher:
     """Waits for the children of a run, and for what they say, on the thread of *poller*.
 
-    *heard* gets each datagram that a program sends to the socket of the run.
+    *heard* gets each datagram that a program sends to the socket of the run, *left* the task, the
+    attempt and the names of processes that were left behind and are to be told of.
     """
 
-    def __init__(self, poller: Poller, heard: Callable[[bytes], None]) -> None:
-        self._poller, self._heard = poller, heard
+    def __init__(
+        self,
+        poller: Poller,
+        heard: Callable[[bytes], None],
+        left: Callable[[str, int, list[str]], None],
+    ) -> None:
+        self._poller, self._heard, self._left = poller, heard, left
         self._socket: socket.socket | None = None
 
     def listen(self, path: str) -> None:
@@ -146,6 +180,8 @@ class Watcher:
         listener.setblocking(False)
         folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            with suppress(FileNotFoundError):
+                os.unlink(path)  # that of an earlier session of the run
             # through a descriptor, since the kernel takes 107 bytes of path
             listener.bind(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
             os.chmod(path, 0o600)
@@ -153,6 +189,14 @@ class Watcher:
             os.close(folder)
         self._socket = listener
         self._poller.add(listener.fileno(), READ, self._hear)
+
+    def begin(self) -> None:
+        """Make sure that children can be watched. Raises ``RuntimeError`` without a thread."""
+        self._poller.begin()
+
+    def later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Do *call* after *delay_s*. On the poller's thread only."""
+        self._poller.call_later(delay_s, call)
 
     def watch(self, child: Child, exited: Exited) -> None:
         """Call *exited*, on the poller's thread, when *child* has ended and is reaped."""
@@ -172,9 +216,19 @@ class Watcher:
 
         def wait() -> None:
             status = child.reap()
-            self._poller.call(lambda: exited(status))
+            self._poller.call(lambda: self._tell(child, status, exited))
 
-        threading.Thread(target=wait, daemon=True, name="orch-child").start()
+        try:
+            threading.Thread(target=wait, daemon=True, name="orch-child").start()
+        except RuntimeError:  # neither a descriptor nor a thread to be had
+            self._look_at(child, exited)
+
+    def _look_at(self, child: Child, exited: Exited) -> None:
+        """Look whether *child* has ended, now and from time to time."""
+        if not child.has_ended():
+            self._poller.call_later(LOOK_S, lambda: self._look_at(child, exited))
+            return
+        self._tell(child, child.reap(), exited)
 
     def _ended(self, descriptor: int, child: Child, exited: Exited) -> None:
         self._poller.remove(descriptor)
@@ -183,7 +237,12 @@ class Watcher:
             status = child.reap()
         except Exception:  # noqa: BLE001 - its end has to be told, whatever it was
             status = Exit(None, None)
+        self._tell(child, status, exited)
+
+    def _tell(self, child: Child, status: Exit, exited: Exited) -> None:
         self._hear()  # what it said comes before its end
+        if child.left:
+            self._left(*child.key, child.left)
         exited(status)
 
     def _hear(self) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from orchestrator.events import Attempt, Ended, Failure
+from orchestrator.events import Attempt, Ended, Failure, Postponed
 from orchestrator.runners import Now, Post
 
-Script = Callable[[Attempt], Ended | None]
+Script = Callable[[Attempt], Ended | Postponed | None]
 
 
 class FakeRunner:

@@ -11,10 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.events import Attempt, Ended, Failure, Outcome
+from orchestrator.events import Attempt, Ended, Failure, Outcome, Postponed
 from orchestrator.runners import Now, Post, child
 from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch
 from orchestrator.runners.programs import exit_failure
+from orchestrator.runners.shortage import shortage
 
 if TYPE_CHECKING:  # few jobs have queues
     from orchestrator.queues.registry import Pipes, Queues
@@ -43,6 +44,7 @@ class ProcessRunner:
         letter = -1
         pipes = None
         try:
+            self._watcher.begin()
             letter = _anonymous_file()
             if self._queues is not None:
                 pipes = self._queues.pipes(attempt, ours=True)
@@ -52,11 +54,14 @@ class ProcessRunner:
             argv = [sys.executable, "-P", str(Path(child.__file__)), str(letter)]
             given = joint.descriptors if joint is not None else ()
             process = launch(attempt, argv, (letter, *given))
-        except (LaunchError, OSError) as error:
+        except (LaunchError, OSError, RuntimeError, MemoryError) as error:
             if letter >= 0:
                 os.close(letter)
             if pipes is not None:
                 pipes.abandon()
+            if (reason := shortage(error)) is not None:
+                self._post(Postponed(*key, reason, self._now()))
+                return
             failure = Failure("LaunchError", str(error))
             self._post(Ended(*key, "launch_failed", self._now(), error=failure))
             return

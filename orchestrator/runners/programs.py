@@ -6,13 +6,25 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from orchestrator import jsonio
-from orchestrator.events import Attempt, Ended, Failure, Outcome
+from orchestrator.events import Attempt, Ended, Failure, Outcome, Postponed
 from orchestrator.functions import failure_of
 from orchestrator.runners import Now, Post
-from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch, signal_name
+from orchestrator.runners.children import (
+    LOOK_S,
+    Child,
+    Exit,
+    LaunchError,
+    Watcher,
+    launch,
+    signal_name,
+)
+from orchestrator.runners.shortage import shortage
 
 if TYPE_CHECKING:  # few jobs have queues
     from orchestrator.queues.registry import Pipes, Queues
+
+# How often an output is looked for that cannot be opened for want of a descriptor.
+_MOST_LOOKS = 600
 
 
 class ProgramRunner:
@@ -31,15 +43,19 @@ class ProgramRunner:
         key = (attempt.task, attempt.number)
         pipes = None
         try:
+            self._watcher.begin()
             if self._queues is not None:
                 pipes = self._queues.pipes(attempt, ours=False)
             if pipes is None:
                 child = launch(attempt, attempt.argv)
             else:
                 child = launch(attempt, attempt.argv, stdin=pipes.stdin, stdout=pipes.stdout)
-        except (LaunchError, OSError) as error:
+        except (LaunchError, OSError, RuntimeError, MemoryError) as error:
             if pipes is not None:
                 pipes.abandon()
+            if (reason := shortage(error)) is not None:
+                self._post(Postponed(*key, reason, self._now()))
+                return
             failure = Failure("LaunchError", str(error))
             status = error.exit_status if isinstance(error, LaunchError) else 126
             self._post(Ended(*key, "launch_failed", self._now(), status, error=failure))
@@ -50,7 +66,7 @@ class ProgramRunner:
             pipes.launched()
         self._watcher.watch(child, lambda status: self._exited(attempt, status))
 
-    def _exited(self, attempt: Attempt, status: Exit) -> None:
+    def _exited(self, attempt: Attempt, status: Exit, looks: int = 1) -> None:
         key = (attempt.task, attempt.number)
         self._children.pop(key, None)
         failure = exit_failure(status, attempt, killed=key in self._killed)
@@ -59,6 +75,10 @@ class ProgramRunner:
             if failure is None:
                 output = read_output(attempt)
         except (jsonio.OutputError, OSError) as error:
+            if shortage(error) is not None and looks < _MOST_LOOKS:
+                # what is just being started has the descriptors
+                self._watcher.later(LOOK_S, lambda: self._exited(attempt, status, looks + 1))
+                return
             failure = Failure("OutputError", str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt has an end
             failure = failure_of(error)
@@ -129,6 +149,8 @@ def _read(path: str) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
+        if shortage(error) is not None:
+            raise
         raise jsonio.OutputError(f"its output cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

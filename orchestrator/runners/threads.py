@@ -10,16 +10,19 @@ import sys
 import threading
 import traceback
 from collections import deque
+from contextlib import suppress
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import functions
 from orchestrator.current import ThreadAttempt, attempt_of_context
-from orchestrator.events import Attempt, Ended, Failure, Noted, Returned
+from orchestrator.events import Attempt, Ended, Failure, Noted, Postponed, Returned
 from orchestrator.runners import Now, Post
 from orchestrator.runners.folders import FolderError, enter_own_folder
+from orchestrator.runners.shortage import shortage, told
 from orchestrator.streams import Capture, capture_of_context
+from orchestrator.surroundings import Surroundings
 
 if TYPE_CHECKING:  # few jobs have queues
     from orchestrator.queues.registry import Queues
@@ -51,6 +54,8 @@ class ThreadRunner:
         self._waiting: deque[_Work] = deque()
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._works: dict[tuple[str, int], _Work] = {}
+        self._given_up: set[_Work] = set()  # and not yet returned
+        self._surroundings = Surroundings()
         self._threads = 0
         self._pid = os.getpid()
         self._interval_s = sys.getswitchinterval()
@@ -66,17 +71,16 @@ class ThreadRunner:
             alone_s = self._interval_s
             alone = busy == 1 and ends is None
             sys.setswitchinterval(alone_s if alone else min(SWITCH_INTERVAL_S, alone_s))
-        if attempt.cwd is not None:
-            self._spawn(self._run_apart, work)
-            return
-        if self._threads < busy:
-            try:
+        try:
+            if attempt.cwd is not None:
+                self._spawn(self._run_apart, work)
+                return
+            if self._threads < busy:
                 self._spawn(self._work_off)
                 self._threads += 1
-            except RuntimeError as error:  # the system has no more threads
-                if self._threads == 0:
-                    self._failed_to_start(work, error)
-                    return
+        except (RuntimeError, MemoryError) as error:
+            self._failed_to_start(work, error)
+            return
         self._waiting.append(work)
         if self._wake.empty():
             self._wake.put(True)
@@ -91,8 +95,21 @@ class ThreadRunner:
         thread.start()
 
     def _failed_to_start(self, work: _Work, error: Exception) -> None:
+        reason = shortage(error)
+        if reason is not None:
+            self._postpone(work, reason)
+            return
         failure = Failure("LaunchError", f"no thread to be had: {error}")
         self._finish(work, ("launch_failed", None, failure))
+
+    def _postpone(self, work: _Work, reason: str) -> None:
+        """Say that *work* was not begun, also where it waits for those that others have to fill."""
+        attempt = work.attempt
+        self._works.pop((attempt.task, attempt.number), None)
+        if work.ends is not None:
+            assert self._queues is not None
+            self._queues.let_go(attempt, work.ends, ok=False)
+        self._post(Postponed(attempt.task, attempt.number, reason, self._now()))
 
     def _work_off(self) -> None:
         """Run attempts one after the other; end when told to, or when given up in the meantime.
@@ -132,11 +149,37 @@ class ThreadRunner:
         result = copy_context().run(_call, work, capture)
         if os.getpid() != self._pid:
             os._exit(0)  # the function forked, and came back twice: this is not orch
+        if not self._surroundings.are_kept(own_folder=attempt.cwd is not None):
+            self._put_right(work)  # before its end is told: the next task may start then
         try:
             capture.close()
         except OSError as error:
             result = ("failed", None, Failure("OSError", f"cannot write its output: {error}"))
         self._finish(work, result)
+
+    def _put_right(self, work: _Work) -> None:
+        """Put back what the attempt changed of what all threads share, and warn of it.
+
+        A task that ran at the same time may have been the one; then nobody is accused.
+        """
+        attempt = work.attempt
+        beside = self._given_up - {work} or any(
+            other is not work and other.thread is not None for other in list(self._works.values())
+        )
+        changes = self._surroundings.put_back(own_folder=attempt.cwd is not None)
+        if not changes:
+            return
+        event = (
+            "what all threads share changed while the task ran, beside other thread tasks"
+            if beside
+            else "task changed what all threads share"
+        )
+        data = {"level": "warning", "event": event}
+        for name, put_back in (("put_back", True), ("not_put_back", False)):
+            if texts := ", ".join(what for what, done in changes if done is put_back):
+                data[name] = texts
+        data["hint"] = "mode: process"
+        self._note(attempt.task, attempt.number, "log", data)
 
     def _finish(self, work: _Work, result: functions.Result) -> None:
         attempt = work.attempt
@@ -146,9 +189,16 @@ class ThreadRunner:
         now = self._now()
         self._works.pop((attempt.task, attempt.number), None)
         if given_up:
+            self._given_up.discard(work)
             self._post(Returned(attempt.task, attempt.number, now))
             return
         outcome, output, error = result
+        if outcome == "launch_failed" and (reason := told(error)) is not None:
+            for path in (attempt.stdout, attempt.stderr):
+                with suppress(OSError):
+                    os.unlink(path)  # the next start makes it again
+            self._postpone(work, reason)
+            return
         ended = Ended(attempt.task, attempt.number, outcome, now, None, None, output, error)
         if work.ends is not None:
             ended = self._let_go(work, ended)
@@ -183,6 +233,7 @@ class ThreadRunner:
             if work.thread is None or work.given_up:
                 return  # it has just ended, or has not begun; its end is on the way
             work.given_up = True
+            self._given_up.add(work)
             ended = Ended(task, number, "timed_out", self._now(), error=failure, left_running=True)
             if work.ends is not None:
                 ended = self._let_go(work, ended)

@@ -28,6 +28,7 @@ from orchestrator.spec.words import found, quote
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 _BIG = 2**53
 
@@ -47,6 +48,7 @@ MODE_KEYS: dict[str, tuple[Mode, ...]] = {
     "ok_exit_codes": ("subprocess",),
     "output": ("subprocess",),
     "env": ("process", "subprocess"),
+    "leftovers": ("process", "subprocess"),
 }
 TARGETS = ("function", "program", "module", "command")
 
@@ -187,6 +189,13 @@ def _module(value: Any) -> Any:
     _fixed(value)
     if not isinstance(value, str) or not _MODULE.match(value):
         raise complain(f"found {found(value)}, expected a module's name, as in `package.module`")
+    return value
+
+
+def _secret(value: Any) -> Any:
+    _fixed(_text(value))
+    if not _VARIABLE.match(value):
+        raise complain(f"{quote(value)} is not the name of an environment variable")
     return value
 
 
@@ -367,6 +376,13 @@ EnvName = Annotated[str, AfterValidator(_env_name)]
 Env = Annotated[dict[EnvName, Text | None], _expect("a mapping of names to text", dict)]
 
 
+SecretName = Annotated[
+    str,
+    BeforeValidator(_secret),
+    WithJsonSchema({"type": "string", "pattern": _VARIABLE.pattern[:-2]}),
+]
+
+
 class Model(BaseModel):
     """Frozen, strict, and without a word for keys it does not know."""
 
@@ -521,6 +537,9 @@ class TaskKeys(Model):
     output: Annotated[Literal["stdout", "json"], _one_of("stdout", "json")] | None = Field(
         None, description="take stdout as the output, as text or as JSON; default: $ORCH_OUTPUT"
     )
+    leftovers: Annotated[Literal["kill", "warn", "allow"], _one_of("kill", "warn", "allow")] = (
+        Field("kill", description="what becomes of processes that it leaves behind when it ends")
+    )
     priority: Whole = Field(0, description="higher starts first among what is ready")
     retry: Annotated[
         Annotated[int, Tag("number")] | Annotated[Retry, Tag("mapping")],
@@ -576,6 +595,10 @@ class Job(Model):
     env_file: FixedText | None = Field(
         None, description="a file of NAME=value lines, read before env"
     )
+    secrets: Annotated[list[SecretName], _expect("a list of environment variables", list)] = Field(
+        default_factory=list,
+        description="environment variables for the tasks whose values orch never writes",
+    )
     python: Annotated[str, BeforeValidator(_filled)] | None = Field(
         None, description="the Python (a file, or a venv folder) that runs program and module"
     )
@@ -588,6 +611,9 @@ class Job(Model):
     )
     timeout: Limit | None = Field(None, description="how long the run may take")
     grace: Duration = Field(10.0, description="between TERM and KILL")
+    concurrency: Annotated[
+        Literal["refuse", "wait", "allow"], _one_of("refuse", "wait", "allow")
+    ] = Field("allow", description="what happens where a run of this job is under way already")
     tasks: Annotated[dict[Name, Task], _expect("a mapping of tasks", dict)] = Field(
         description="the tasks, by name", min_length=1
     )

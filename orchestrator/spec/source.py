@@ -83,7 +83,7 @@ class Source:
     """
 
     def __init__(self, name: str, data: bytes) -> None:
-        self.name = name
+        self.name, self.data = name, data
         self.problems: list[Problem] = []
         self.poisoned: set[Where] = set()
         self.value: Any = None

@@ -1,8 +1,8 @@
-"""orch's ends of pipes, which a child that a task forks must not hold open.
+"""Descriptors of orch's own, which a child that a task forks must not hold open.
 
-A function on a thread may fork (``multiprocessing`` does). Its child has all descriptors of orch;
+A function on a thread may fork (``multiprocessing`` does). Its child has all descriptors of orch:
 with the writing end of a program's stdin among them that program would wait for an end that does
-not come.
+not come, with a lock the run would seem to be under way for as long as the child lives.
 """
 
 import os

@@ -1,0 +1,211 @@
+"""What ``orch run`` and ``orch resume`` share: their output options, and a run to its end."""
+
+import gc
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, NoReturn
+
+import typer
+
+from orchestrator.cli.console import complain, flush_and_leave, say
+from orchestrator.engine import Observer
+from orchestrator.errors import EnvironmentFault, OrchError, UsageError
+from orchestrator.logs import Format, Log, Sink, descriptor_sink
+from orchestrator.report.document import View
+from orchestrator.report.narrator import EventStream, Narrator
+from orchestrator.report.screen import Progress, Screen, wants_colour
+from orchestrator.report.summary import Failures
+from orchestrator.report.tail import LiveOutput
+from orchestrator.running import Run
+from orchestrator.signals import end_by
+
+
+class LogFormat(StrEnum):
+    """How the log on stderr looks."""
+
+    auto = "auto"
+    console = "console"
+    json = "json"
+
+
+class TaskOutput(StrEnum):
+    """What of the tasks' own output is shown on stderr."""
+
+    live = "live"
+    failed = "failed"
+    none = "none"
+
+
+class SyncOption(StrEnum):
+    """What a record of the journal survives."""
+
+    normal = "normal"
+    full = "full"
+
+
+Events = Annotated[
+    bool, typer.Option("--events", help="Write each event to stdout as a JSON line, live.")
+]
+LogForm = Annotated[
+    LogFormat, typer.Option(help="auto: readable lines on a terminal, key=value elsewhere.")
+]
+LogFile = Annotated[str | None, typer.Option(metavar="FILE", help="Append the log to FILE too.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Starts of tasks too.")]
+ShownOutput = Annotated[
+    TaskOutput,
+    typer.Option(help="Of the tasks' output show every line, the end of failed ones, or none."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a run tells, and where."""
+
+    as_json: bool
+    events: bool
+    log_format: LogFormat
+    log_file: str | None
+    quiet: bool
+    verbose: bool
+    task_output: TaskOutput
+
+    @property
+    def level(self) -> str:
+        """The least level of lines in the log."""
+        return "error" if self.quiet else ("debug" if self.verbose else "info")
+
+
+def waits_for(telling: Telling) -> Callable[[str], None]:
+    """Return what says, in the form of the log, for which other run of the job this one waits."""
+
+    def tell(holder: str) -> None:
+        if telling.log_format == LogFormat.json:
+            line = {"event": "waiting", "level": "warning", "for": holder}
+            say(json.dumps(line, ensure_ascii=False))
+        elif not telling.quiet:
+            say(f"orch: waiting for {holder} of this job to end")
+
+    return tell
+
+
+def run_to_end(make: Callable[[], Run | None], telling: Telling) -> None:
+    """Run what *make* returns to its end, and leave with its exit code.
+
+    Returns where that is None: nothing is left to do.
+    """
+    if telling.as_json and telling.events:
+        raise UsageError("--json and --events exclude each other: both write to stdout")
+    try:
+        log_sink = None if telling.log_file is None else _file_sink(telling.log_file)
+        run = make()
+    except OrchError as error:
+        complain(error, form=telling.log_format)
+        raise typer.Exit(error.exit_code) from None
+    if run is not None:
+        _Session(run, telling, log_sink).run()
+
+
+class _Session:
+    """One session of a run: the real stdout and stderr, and what is written to them."""
+
+    def __init__(self, run: Run, telling: Telling, log_file: Sink | None) -> None:
+        self._run, self._telling = run, telling
+        self._form = telling.log_format
+        # tasks get other descriptors 1 and 2, so that nobody prints into the data
+        self._out = descriptor_sink("stdout", os.dup(1))
+        self._err = os.dup(2)
+        self._tty = os.isatty(self._err)
+        self._screen = Screen(self._err, colour=wants_colour(self._err))
+        self._stderr = Sink("stderr", self._screen.write)
+        secrets = run.secrets
+        self._log = Log(run.id, telling.level, None if secrets is None else secrets.mask_in)
+        if secrets is not None and self._form != LogFormat.json:  # where JSON stays JSON
+            self._stderr = Sink("stderr", secrets.masking(self._screen.write))
+        self._log.add(self._stderr, self._format(), colour=self._screen.colour)
+        if log_file is not None:
+            self._log.add(log_file, "json" if self._form == "json" else "keyvalue")
+        self._failures = Failures(run)
+        self._width = max((len(name) for name, _ in run.plan.instances()), default=0)
+
+    def _format(self) -> Format:
+        if self._form == LogFormat.auto:
+            return "console" if self._tty else "keyvalue"
+        return "json" if self._form == LogFormat.json else "console"
+
+    def run(self) -> NoReturn:
+        """Run, tell, and leave with the exit code."""
+        telling, form, out = self._telling, self._form, self._out
+
+        def observe(run: Run) -> Sequence[Observer]:
+            observers: list[Observer] = [Narrator(run, self._log), self._failures]
+            if telling.events:
+                observers.append(EventStream(run, out.write))
+            if telling.task_output == TaskOutput.live:
+                observers.append(LiveOutput(run, self._show_lines))
+            elif self._tty and not telling.quiet and form != LogFormat.json:
+                observers.append(Progress(run, self._screen))
+            return observers
+
+        # what was loaded stays, and events come and go without cycles: look less often
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
+        try:
+            finished = self._run.go(observe, redirect=True, handle_signals=True)
+        except OrchError as error:
+            self._screen.close()
+            complain(error, form=form)
+            flush_and_leave(error.exit_code)
+        self._screen.close()
+        self._summarize(tails=telling.task_output == TaskOutput.failed)
+        if telling.as_json:
+            _write_document(self._run, out)
+        if out.broken:
+            self._say_dropped(out)
+        if finished.state == "cancelled" and self._run.ladder.last is not None:
+            end_by(self._run.ladder.last)
+        flush_and_leave(finished.exit_code)
+
+    def _show_lines(self, lines: list[tuple[str, str, str]]) -> None:
+        """Show what tasks wrote, with the task's name."""
+        if self._form == LogFormat.json:
+            for task, stream, text in lines:
+                self._log.log("info", "task output", task=task, stream=stream, line=text)
+            self._log.flush()
+            return
+        width = self._width
+        text = "".join(f"{task:<{width}} | {line}\n" for task, _, line in lines)
+        self._stderr.write(text.encode("utf-8", "backslashreplace"))
+
+    def _say_dropped(self, sink: Sink) -> None:
+        if self._form == LogFormat.json:
+            self._log.log("error", "log dropped", sink=sink.name, reason=sink.broken)
+            self._log.flush()
+        else:
+            text = f"orch: {sink.name} dropped: {sink.broken}\n"
+            self._stderr.write(text.encode("utf-8", "backslashreplace"))
+
+    def _summarize(self, *, tails: bool) -> None:
+        if self._form == LogFormat.json:
+            for report in self._failures.reports(tails=tails):
+                self._log.log("error", "task report", **report)
+            self._log.flush()
+        else:
+            text = self._failures.text(tails=tails, colour=self._screen.colour)
+            self._stderr.write(text.encode("utf-8", "backslashreplace"))
+
+
+def _write_document(run: Run, out: Sink) -> None:
+    document = View.of(run.path).document()
+    out.write((json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def _file_sink(name: str) -> Sink:
+    try:
+        descriptor = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise EnvironmentFault(f"--log-file {name}: {(error.strerror or '').lower()}") from None
+    return descriptor_sink(name, descriptor)

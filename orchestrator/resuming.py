@@ -1,0 +1,115 @@
+"""A run that was cut off, or failed, goes on: ``orch resume``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator import keeper
+from orchestrator.clock import Clock
+from orchestrator.digests import Digests
+from orchestrator.errors import EnvironmentFault, SpecError
+from orchestrator.journal import Record, headline
+from orchestrator.loading import STDIN, Choices, Loaded, load
+from orchestrator.places import RunFolder, is_live
+from orchestrator.procfs import kill_carriers
+from orchestrator.recovery import History
+from orchestrator.report.document import View
+from orchestrator.running import Past, Run
+from orchestrator.spec.words import listing
+
+
+def resumed(
+    folder: Path,
+    clock: Clock,
+    *,
+    strict: bool = False,
+    force: bool = False,
+    waits: Callable[[str], None] | None = None,
+) -> Run | None:
+    """Return the run in *folder*, about to go on; None where it has succeeded.
+
+    The job file is read as it is now, with the run's own parameters; the copy that was kept of it
+    stands in where it is gone. Tasks that are not what they were run again, and what needs them;
+    with *strict* that is an error (``SpecError``). Tasks that twice ended orch are started only
+    with *force*.
+
+    Raises ``EnvironmentFault`` where the run is under way, ``JournalError`` where its journal is
+    damaged, ``SpecError``, ``UsageError``.
+    """
+    locked = _locked(folder)
+    try:
+        return _resumed(locked, clock, strict=strict, force=force, waits=waits)
+    except BaseException:
+        locked.release()
+        raise
+
+
+def _locked(folder: Path) -> RunFolder:
+    try:
+        return RunFolder(folder)
+    except EnvironmentFault as error:
+        if not is_live(folder):
+            raise
+        pid = headline(folder)[0]["pid"]
+        raise EnvironmentFault(
+            f"{error}, as process {pid}; next: orch stop {folder.name}, or wait for it"
+        ) from None
+
+
+def _resumed(
+    locked: RunFolder,
+    clock: Clock,
+    *,
+    strict: bool,
+    force: bool,
+    waits: Callable[[str], None] | None,
+) -> Run | None:
+    folder = locked.path
+    record = Record(folder, whole=True)
+    if View.of(folder, record).state == "succeeded":
+        locked.release()
+        return None
+    kill_carriers(folder.name)  # what a machine without keepers may have left
+    meta = record.meta
+    loaded = _loaded(record, meta)
+    changed = _changed(record, loaded)
+    if strict and changed:
+        names = listing(changed, "and")
+        raise SpecError(f"{loaded.source.name}: not what it was when the run began: {names}")
+    crash = folder / keeper.CRASH
+    how = crash.read_text().strip() if crash.exists() else None
+    recovery = History(loaded.plan, record.events()).recovery(changed, how)
+    past = Past(
+        locked,
+        record.session + 1,
+        recovery,
+        [name for name in changed if name in recovery.again],
+        () if force else recovery.crashed,
+    )
+    return Run(
+        loaded, clock, fail_fast=meta["fail_fast"], sync=meta["sync"], past=past, waits=waits
+    )
+
+
+def _loaded(record: Record, meta: dict[str, Any]) -> Loaded:
+    """Read the job file again, or the copy of it."""
+    file = meta["file"] or STDIN
+    choices = Choices(
+        only=meta["only"],
+        skip=meta["skip"],
+        called_from=meta["called_from"],
+        recorded=meta["params"],
+    )
+    is_gone = file == STDIN or not Path(file).exists()
+    return load(file, choices, data=record.source() if is_gone else None)
+
+
+def _changed(record: Record, loaded: Loaded) -> list[str]:
+    """Return the tasks that are not what they were."""
+    before = {row.name: row.digest for row in record.tasks}
+    digests = Digests(loaded.plan, loaded.job.env)
+    return [
+        name
+        for name, task in loaded.plan.tasks.items()
+        if name in before and digests.of(task) != before[name]
+    ]

@@ -1,0 +1,41 @@
+"""Want of means: what the system says when it has no more of something for a while.
+
+Not a reason to fail: when others have ended there are means again.
+"""
+
+import errno
+import re
+
+from orchestrator.events import Failure
+
+_ERRNO = re.compile(r"\[Errno (\d+)\] ")
+_REASONS = {
+    errno.EMFILE: ("this process may open no more files", "ulimit -n"),
+    errno.ENFILE: ("the system has no more file descriptors", "sysctl fs.file-max"),
+    errno.EAGAIN: ("the system starts no more processes or threads", "ulimit -u, pids.max"),
+    errno.ENOMEM: ("the system has no more memory", "ulimit -v, memory.max"),
+}
+_HINTS = {f"{text} ({errno.errorcode[number]})": hint for number, (text, hint) in _REASONS.items()}
+
+
+def shortage(error: BaseException) -> str | None:
+    """Return what the system has no more of, in words; None where *error* says something else."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError):
+        number = errno.ENOMEM
+    elif isinstance(error, RuntimeError) and "start new thread" in str(error):
+        number = errno.EAGAIN
+    if number not in _REASONS:
+        return None
+    return f"{_REASONS[number][0]} ({errno.errorcode[number]})"
+
+
+def told(failure: Failure | None) -> str | None:
+    """Return the same of what a failure of a function's module tells."""
+    found = _ERRNO.match(failure.message) if failure is not None else None
+    return shortage(OSError(int(found[1]), "")) if found is not None else None
+
+
+def hint(reason: str) -> str | None:
+    """Return which limits to look at."""
+    return _HINTS.get(reason)
