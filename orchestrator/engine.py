@@ -204,6 +204,10 @@ class Engine:
             for started in launches:  # nobody has to wait for their end
                 del self.scheduler.running[started.task]
             raise
+        if self.queues is not None:
+            for event in recorded:
+                if event.__class__ is Arrived:
+                    self.queues.delivered(event.task, event.item)
 
     def _heard(self, events: Sequence[Event]) -> list[Any]:
         """Fold *events*, without the values of secrets, and return what is to be told."""

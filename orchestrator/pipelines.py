@@ -126,9 +126,9 @@ class Member:
 
     __slots__ = (
         "arrived", "asked", "closed", "elastic", "finished", "gang", "gone", "instances",
-        "is_hopeless", "is_refused", "is_stranded", "losses", "node", "open", "publishes", "reads",
-        "ready", "refused", "running", "seen", "settled", "slots", "spoiled", "streaming", "tries",
-        "waits", "wanted",
+        "is_hopeless", "is_refused", "is_stranded", "losses", "node", "open", "opened", "publishes",
+        "reads", "ready", "refused", "running", "seen", "settled", "slots", "spoiled", "streaming",
+        "tries", "waits", "wanted",
     )  # fmt: skip
 
     def __init__(self, node: Node, gang: "Gang") -> None:
@@ -143,6 +143,7 @@ class Member:
         self.is_hopeless = False
         self.refused: dict[str, float] = {}
         self.settled = self.asked = self.open = self.closed = self.finished = False
+        self.opened = False  # items have come for it, or may have
         self.ready: deque[Node] = deque()
         self.instances: dict[str, Node] = {} if spec.many else {node.name: node}
         self.gone: set[str] = set()
@@ -312,9 +313,22 @@ class Pipelines:
             if not member.finished:
                 member.slots = member.least
                 self.host.free[member.node.pool] -= member.slots
-            if member.streaming:
-                member.open = True
+            if member.streaming and not member.opened:
+                member.open = member.opened = True
                 member.node.left = 1  # the queue, which may bring more
+
+    def begin_anew(self) -> None:
+        """Let pipelines of which a part has ended in an earlier session wait for their slots."""
+        for gang in self.gangs:
+            if not gang.begun:
+                continue
+            gang.state = "waiting"
+            gang.unsettled = 0
+            for member in gang.members:
+                if not member.finished:
+                    gang.unsettled += 1
+                    self.host.free[member.node.pool] += member.slots
+                    member.slots = 0
 
     def resume(self, gang: Gang) -> None:
         """Give *gang* its slots, of which a record says that it has begun."""
@@ -363,7 +377,10 @@ class Pipelines:
         found = [
             member
             for member in self._active.values()
-            if member.node.pool == pool and _head(member) is not None and not member.is_refused
+            if member.node.pool == pool
+            and member.gang.begun
+            and _head(member) is not None
+            and not member.is_refused
         ]
         return min(found, key=lambda member: member.rank, default=None)
 

@@ -3,11 +3,12 @@
 Recovery folds what was recorded; nothing of it is decided again. A task is *kept* where it has
 ended well (skipped without a failure, or with a failure that is allowed, included), is still what
 it was, and all that it needs is kept. Of a ``foreach`` each instance is kept by itself. The tasks
-of a pipeline are kept together, or none of them. All else is run again, with the numbers of its
-attempts going on.
+of a pipeline are kept together, or none of them, unless there is a record of what those that have
+not ended have still to be given. All else is run again, with the numbers of its attempts going on.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from orchestrator.events import (
@@ -25,7 +26,7 @@ from orchestrator.events import (
     Started,
 )
 from orchestrator.plan.graph import levels
-from orchestrator.plan.model import Plan, PlanTask
+from orchestrator.plan.model import Pipeline, Plan, PlanTask
 
 CRASH = "Crash"  # the type of the error of an attempt that ended orch
 
@@ -75,6 +76,8 @@ class Recovery:
     *events* are to be folded, in this order; *attempts* says how many each task and instance has
     made; *again* are those of whom nothing else counts any more; *lost* were under way; *crashed*
     are tasks that twice ended orch; *kept* are tasks of which all is kept, or some instances.
+    *undelivered* are queues that hold what is left of an earlier session; *arrived* says how many
+    items have come for tasks that make an attempt of each.
     """
 
     events: list[Recorded]
@@ -83,6 +86,8 @@ class Recovery:
     lost: list[Ended]
     crashed: list[str]
     kept: set[str]
+    undelivered: set[str]
+    arrived: dict[str, int]
     last_at: float
 
 
@@ -110,19 +115,25 @@ class History:
             line = self._lines[name] = _Line()
         return line
 
-    def recovery(self, changed: Collection[str] = (), crash: str | None = None) -> Recovery:
+    def recovery(
+        self,
+        changed: Collection[str] = (),
+        crash: str | None = None,
+        recorded: Collection[str] = (),
+    ) -> Recovery:
         """Return what of it counts, where the tasks *changed* are not what they were.
 
-        *crash* is how orch ended, if a task in it may have done that.
+        *crash* is how orch ended, if a task in it may have done that. Of the queues *recorded* it
+        is known what has not been delivered.
         """
         plan = self._plan
         instances = self._instances()
-        whole = self._whole(changed, instances)
+        whole, undelivered = self._whole(frozenset(changed), recorded)
         placed: list[tuple[int, Recorded]] = []
         kept: set[str] = set()
         again: list[str] = []
         for name, task in plan.tasks.items():
-            some = self._keeps_instances(task, changed, whole)
+            some = task.source in undelivered or self._keeps_instances(task, changed, whole)
             if name in whole or some:
                 placed += self._of(name)
             elif name in self._lines:
@@ -144,6 +155,12 @@ class History:
             lost=lost,
             crashed=list(self._crashed(lost)),
             kept=kept,
+            undelivered=undelivered,
+            arrived={
+                name: self._arrived(name)
+                for name, task in plan.tasks.items()
+                if task.source in undelivered
+            },
             last_at=self.last_at,
         )
 
@@ -156,14 +173,21 @@ class History:
                 found.setdefault(task, []).append(name)
         return found
 
-    def _whole(self, changed: Collection[str], instances: dict[str, list[str]]) -> set[str]:
-        """Return the tasks of which all is kept."""
+    def _arrived(self, name: str) -> int:
+        line = self._lines.get(name)
+        return 0 if line is None else sum(isinstance(event, Arrived) for _, event in line.others)
+
+    def _whole(
+        self, changed: AbstractSet[str], recorded: Collection[str]
+    ) -> tuple[set[str], set[str]]:
+        """Return the tasks of which all is kept, and the queues of which the rest is delivered."""
         plan = self._plan
+        undelivered: set[str] = set()
         gang_of = {name: gang for gang in plan.pipelines for name in gang.members}
         settled = {
             name
             for name, task in plan.tasks.items()
-            if name not in changed and self._has_settled(name, task, instances.get(name, []))
+            if name not in changed and self._has_settled(name, task)
         }
         kept: set[str] = set()
         needs = {}
@@ -174,16 +198,44 @@ class History:
         for name in levels(needs)[0]:
             gang = gang_of.get(name)
             members = gang.members if gang is not None else (name,)
-            if needs[name] <= kept and settled.issuperset(members):
+            if name in kept or not needs[name] <= kept:
+                continue
+            if settled.issuperset(members):
                 kept.update(members)
-        return kept
+            elif gang is not None and changed.isdisjoint(members):
+                queues = self._rest_of(gang, settled, recorded)
+                undelivered |= queues
+                if queues:
+                    kept.update(settled.intersection(members))
+        return kept, undelivered
 
-    def _has_settled(self, name: str, task: PlanTask, instances: list[str]) -> bool:
+    def _rest_of(
+        self, gang: Pipeline, settled: Collection[str], recorded: Collection[str]
+    ) -> set[str]:
+        """Return the queues whose rest those of *gang* that have not ended need; none: all of it.
+
+        That is enough where each of them consumes one that is on record: who ended well has
+        published all, and who has not goes on publishing what comes of the rest.
+        """
+        found = set()
+        for name in gang.members:
+            task = self._plan.tasks[name]
+            if name in settled:
+                continue
+            queue = task.consume or task.source
+            if queue is None or queue not in recorded:
+                return set()
+            found.add(queue)
+        return found
+
+    def _has_settled(self, name: str, task: PlanTask) -> bool:
         if not task.many or self._is_skipped(name):
             return self._is_settled(name, task)
         line = self._lines.get(name)
         if line is None:
             return False
+        if line.ended is not None:  # what its instances are could not be told
+            return task.allow_failure
         found = [event for _, event in line.others]
         if task.source is not None:
             is_over = any(isinstance(event, Drained) for event in found)
@@ -191,11 +243,8 @@ class History:
         else:
             counts = [event.instances for event in found if isinstance(event, Expanded)]
             is_over, arrived = bool(counts), counts[-1] if counts else 0
-        return (
-            is_over
-            and len(instances) == arrived
-            and all(self._is_settled(each, task) for each in instances)
-        )
+        # there may be more on record, of sessions in which there were more of them
+        return is_over and all(self._is_settled(f"{name}.{n}", task) for n in range(arrived))
 
     def _is_skipped(self, name: str) -> bool:
         line = self._lines.get(name)
@@ -211,7 +260,10 @@ class History:
         if line.ended is None:
             return False
         ended = line.ended[1]
-        return ended.outcome == "ok" or (self._tolerates(task) and ended.outcome != "stopped")
+        if ended.outcome == "ok":
+            return True
+        held = ended.left_running and not ended.final  # until its thread returns; then tried again
+        return self._tolerates(task) and ended.outcome != "stopped" and not held
 
     def _tolerates(self, task: PlanTask) -> bool:
         """Tell whether a failure of *task* counts as success: allowed, or its item set aside."""

@@ -11,7 +11,9 @@ from orchestrator.errors import EnvironmentFault, SpecError
 from orchestrator.journal import Record, headline
 from orchestrator.loading import STDIN, Choices, Loaded, load
 from orchestrator.places import RunFolder, is_live
+from orchestrator.plan.model import Plan
 from orchestrator.procfs import kill_carriers
+from orchestrator.queues.spool import record_path
 from orchestrator.recovery import History
 from orchestrator.report.document import View
 from orchestrator.running import Past, Run
@@ -78,7 +80,9 @@ def _resumed(
         raise SpecError(f"{loaded.source.name}: not what it was when the run began: {names}")
     crash = folder / keeper.CRASH
     how = crash.read_text().strip() if crash.exists() else None
-    recovery = History(loaded.plan, record.events()).recovery(changed, how)
+    recovery = History(loaded.plan, record.events()).recovery(
+        changed, how, _recorded_queues(loaded.plan, folder)
+    )
     past = Past(
         locked,
         record.session + 1,
@@ -89,6 +93,12 @@ def _resumed(
     return Run(
         loaded, clock, fail_fast=meta["fail_fast"], sync=meta["sync"], past=past, waits=waits
     )
+
+
+def _recorded_queues(plan: Plan, folder: Path) -> list[str]:
+    """Return the queues of which it is on record what was delivered."""
+    again = [queue.name for queue in plan.queues.values() if queue.delivery == "at_least_once"]
+    return [name for name in again if Path(record_path(str(folder), name)).exists()]
 
 
 def _loaded(record: Record, meta: dict[str, Any]) -> Loaded:

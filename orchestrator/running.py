@@ -149,7 +149,10 @@ class Run:
             engine.prepare(self.past.recovery.events if self.past is not None else ())
             if handle_signals:
                 stack.enter_context(signals.handled(self.ladder))
-            return engine.run()
+            finished = engine.run()
+            if self.queues is not None and finished.state == "succeeded":
+                self.queues.remove_records()
+            return finished
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -253,7 +256,16 @@ class Run:
     def _queues(self, poller: Poller) -> "Queues":
         from orchestrator.queues.registry import Queues  # noqa: PLC0415 - few jobs have queues
 
-        return Queues(self.plan, str(self.path), poller, self.inbox.put, self.clock.now)
+        recovery = self.past.recovery if self.past is not None else None
+        return Queues(
+            self.plan,
+            str(self.path),
+            poller,
+            self.inbox.put,
+            self.clock.now,
+            recovery,
+            records=self.secrets is None,  # an item may hold one
+        )
 
     def _runners(self, watcher: Watcher) -> dict[str, Runner]:
         post, now, queues = self.inbox.put, self.clock.now, self.queues

@@ -164,6 +164,7 @@ class Scheduler:
             self.fold(event)
         self._actions = actions
         self.now = 0.0
+        self.pipelines.begin_anew()
 
     def _number(self, node: Node) -> None:
         """Let the numbers of the attempts of *node* go on."""
@@ -230,6 +231,8 @@ class Scheduler:
             self._back_off(node)
         else:
             self._end(node, FAILED)
+            if event.left_running:  # else it may not be told from one that waits for its thread
+                event = event._replace(final=True)
         self._give_back(node, event)
         return event
 

@@ -126,7 +126,7 @@ class World:
         self.finished = None
         self.system = Random(f"system {seed}")  # apart: worlds without a shortage stay as they are
         self.means, self.refuses = None, 0.0
-        self._plan_stops()
+        self.plan_stops()
         self._plan_shortage()
         for _ in range(rng.choice((0, 0, 1, 3))):
             name = rng.choice((*self.plan.tasks, "nobody", "t0.7"))
@@ -141,15 +141,17 @@ class World:
         """Return who looks over the scheduler's shoulder."""
         return Watch(plan, scheduler, fail_fast=fail_fast)
 
-    def _plan_stops(self):
+    def plan_stops(self):
+        """In some worlds people ask for the end, once or twice."""
         rng = self.rng
         if rng.random() < 0.35:
-            self.stop_at = rng.choice((0.0, 0.5, 1.0, 2.0, 3.0, 5.0))
-            self.post(self.stop_at, StopAsked("signal", rng.random() < 0.15, 0.0, 2))
+            first_s = rng.choice((0.0, 0.5, 1.0, 2.0, 3.0, 5.0))
+            self.stop_at = self.now + first_s
+            self.post(first_s, StopAsked("signal", rng.random() < 0.15, 0.0, 2))
             if rng.random() < 0.5:
                 delay_s = self.some_time()
                 again = StopAsked("signal", rng.random() < 0.8, 0.0, rng.choice((2, 15)))
-                self.post(self.stop_at + delay_s, again)
+                self.post(first_s + delay_s, again)
 
     def _plan_shortage(self):
         """In some worlds only so many attempts can run at once, for some time or for ever."""
@@ -249,13 +251,23 @@ class World:
             phase = 1 if action.__class__ is StopAsked else 2
             watch.fact(action, (turn, phase, 0))
         recorded += [action for action in actions if action.__class__ in KINDS]
-        self.record.append(recorded)
+        if not self.keep(recorded):
+            return
         for action in actions:
             self.act(action)
         watch.check(actions)
         self.turn += 1
         if self.rng.random() < 0.03:
             self.crash()
+
+    def keep(self, recorded):
+        """Record a turn; tell whether orch lives to act on it."""
+        self.record.append(recorded)
+        return True
+
+    def fresh(self):
+        """Return a scheduler that knows nothing of what this session has recorded."""
+        return self.make(self.plan, self.run_id, fail_fast=self.fail_fast)
 
     def heard(self, event, counted):
         """Do what the engine would with *event*, which counted as *counted*."""
@@ -351,7 +363,7 @@ class World:
 
 def fold(world):
     """Return a scheduler made anew from the record of *world*, as recovery does it."""
-    scheduler = world.make(world.plan, world.run_id, fail_fast=world.fail_fast)
+    scheduler = world.fresh()
     for turn in world.record:
         for event in turn:
             scheduler.fold(event)
@@ -376,7 +388,7 @@ def snapshot(scheduler):
     for name, node in scheduler.nodes.items():
         state = node.state
         if state == "ready":
-            state = "backoff" if node.attempt else "waiting" if node.spec.when else "ready"
+            state = "backoff" if node.tries else "waiting" if node.spec.when else "ready"
         nodes[name] = (state, node.attempt, node.held, node.begun)
     for state, count in scheduler.counts.items():
         counts["not running" if state in ("waiting", "ready", "backoff") else state] += count
@@ -437,6 +449,7 @@ class Watch:
         self.refused_since = dict.fromkeys(self.slots)
         self.finished = None
         self.failures = []
+        self.kept = {}  # the verdicts on what an earlier session of the run has ended
 
     def unit(self, name):
         """Return the books of *name*."""
@@ -864,7 +877,8 @@ def judge(watch):
 
     From the plan, the recorded outcomes and answers, and the moments of the stops alone.
     """
-    plan, states, verdicts = watch.plan, {}, {}
+    plan, verdicts = watch.plan, {}
+    states = {name: verdict.state for name, verdict in watch.kept.items()}
     failed = False
     for spec in in_order(plan):
         needs = [verdicts[need] for need in spec.needs]
@@ -919,7 +933,7 @@ def in_order(plan):
 def judge_task(watch, spec, needs, states):
     """Return the verdict on a task, and leave those on its instances in *states*."""
     settled, end = moments(watch, spec, needs)
-    verdict = held_back(watch, spec, needs)
+    verdict = watch.kept.get(spec.name) or held_back(watch, spec, needs)
     if verdict is not None:
         return verdict
     if not spec.many:
@@ -976,6 +990,8 @@ def unresolved(watch, name, end):
 def judge_unit(watch, spec, name, at, end):
     """Return the verdict on what is admitted at *at* and cancelled at *end* if it waits then."""
     unit = watch.unit(name)
+    if name in watch.kept:
+        return watch.kept[name]
     if spec.when is not None:
         if name not in watch.decided:
             return unresolved(watch, name, end)

@@ -220,6 +220,11 @@ class PipelineWorld(World):
 
     def __init__(self, seed, make=Scheduler):
         super().__init__(seed, make)
+        self.lay_queues()
+        self.trouble = self.rng.choice((0.05, 0.2, 0.2, 0.5))
+
+    def lay_queues(self):
+        """Make the queues, with nothing in them."""
         self.lines = {name: Line(spec) for name, spec in self.plan.queues.items()}
         self.feeders = {
             name: Feeder(name, self.rng.random())
@@ -227,7 +232,6 @@ class PipelineWorld(World):
         }  # fmt: skip
         for feeder in self.feeders.values():
             self.lines[self.plan.tasks[feeder.task].source].feeders.append(feeder)
-        self.trouble = self.rng.choice((0.05, 0.2, 0.2, 0.5))
         self.failures = {}  # of what a task has in hand
         self.zeros = {}
 

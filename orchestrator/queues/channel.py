@@ -6,13 +6,14 @@ come back. The lock is held for a few lines at a time, never while anyone waits.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Protocol
 
 from orchestrator.events import Measured
 from orchestrator.functions import Closed
 from orchestrator.plan.model import PlanQueue
+from orchestrator.queues.spool import ItemRecord
 
 Now = Callable[[], float]
 # Who waits for room is let in when half of the queue is free, since a switch to it costs as much as
@@ -64,8 +65,8 @@ class Channel:
     count: they were in already. A line longer than ``max_bytes`` is accepted when it is alone.
     """
 
-    def __init__(self, spec: PlanQueue, now: Now) -> None:
-        self.spec, self._now = spec, now
+    def __init__(self, spec: PlanQueue, now: Now, record: ItemRecord | None = None) -> None:
+        self.spec, self._now, self.record = spec, now, record
         self.again = spec.delivery == "at_least_once"
         self._lock = threading.Lock()
         self._lines: deque[bytes] = deque()
@@ -105,6 +106,8 @@ class Channel:
                     self._wait(self._putters, self._blocked, writer)
                     return False
                 depth = len(lines) + self._lent
+            if self.record is not None:
+                self.record.published((line,))
             lines.append(line)
             self._size += len(line)
             self._in += 1
@@ -262,6 +265,16 @@ class Channel:
     def _let_in(self) -> None:
         self._hurried = False
         self._wake_all(self._putters, self._blocked)
+
+    def restore(self, lines: Iterator[bytes], count: int) -> None:
+        """Deliver *count* lines that an earlier session of the run has left."""
+        self._in += count
+        self._returned.append((line, 0) for line in lines)
+
+    def done(self, lines: Iterable[bytes]) -> None:
+        """Take note that *lines* need not be delivered again."""
+        if self.record is not None:
+            self.record.done(lines)
 
     def give_back(self, lines: Iterator[tuple[bytes, int]], count: int) -> None:
         """Deliver *lines*, *count* of them, again, before all others."""

@@ -127,9 +127,25 @@ class Inlet:
         self._partial = lines.pop()
         if not self._are_items(lines):
             return
-        self._lines.extend(lines)
+        self._accept(lines)
         if len(self._partial) > MAX_BYTES:
             self._is_wrong(self._number + 1, f"is longer than {MAX_BYTES} bytes")
+
+    def _accept(self, lines: list[bytes]) -> None:
+        """Take note of *lines* here: what their publisher was given is done once they are read."""
+        if self._channel.record is not None and not self._channel.closed:
+            self._channel.record.published(lines)
+        self._lines.extend(lines)
+
+    def drain(self) -> bool:
+        """Read what the process has written by now, if there is room; tell whether it was."""
+        if self._lines or self._descriptor < 0:
+            return not self._lines
+        with suppress(BlockingIOError):
+            while data := os.read(self._descriptor, _CHUNK):
+                self._take(data)
+        self._pass_on()
+        return True
 
     def _are_items(self, lines: list[bytes]) -> bool:
         for line in lines:
@@ -196,7 +212,7 @@ class Inlet:
         if self._partial and self._wrong is None:
             last, self._partial = self._partial, b""
             if self._are_items([last]):
-                self._lines.append(last)
+                self._accept([last])
         if self._lines:
             self._counted = True
             self._channel.add_source()
@@ -208,11 +224,12 @@ class Outlet:
     """Writes a queue's items to a process that consumes them.
 
     With a *ledger* the items count against ``maxsize`` until the process has taken them out of its
-    pipe. A *spool* keeps all that was given; *spoil* is told where it cannot. *gone* is called when
-    the process reads no more.
+    pipe. *drain* reads what the process has published, and tells whether it did. A *spool* keeps
+    all that was given; *spoil* is told where it cannot. *gone* is called when the process reads no
+    more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it asks of others, each by its name
         self,
         poller: Poller,
         channel: Channel,
@@ -222,8 +239,11 @@ class Outlet:
         spool: Spool | None,
         gone: Callable[[], None],
         spoil: Spoil,
+        drain: Callable[[], bool] = lambda: True,
     ) -> None:
         self._poller, self._channel, self._now = poller, channel, now
+        self._drain = drain
+        self._done: list[bytes] = []  # and not recorded as such
         self._gone, self._spoil = gone, spoil
         self._ledger, self._spool = ledger, spool
         self.given, self._descriptor = new_pipe(PAGE)
@@ -359,8 +379,13 @@ class Outlet:
         assert self._ledger is not None
         handed = self._ledger.handed  # not `_seen`: a process that was killed has taken less
         while self._dropped < min(handed, self._given) - 1:
-            self._window.popleft()
+            line, _ = self._window.popleft()
             self._dropped += 1
+            if self._channel.record is not None:
+                self._done.append(line)
+        if self._done and self._drain():  # what came of them is on record
+            self._channel.done(self._done)
+            self._done.clear()
 
     def shut(self, state: int) -> None:
         """Write no more; a process of ours is told why."""
@@ -388,6 +413,7 @@ class Outlet:
         self._channel.remove_window(self)
         index = handed - self._dropped - 1
         in_hand = window[index] if 0 <= index < len(window) else None
+        self._channel.done([*self._done, *(line for line, _ in window[: max(0, index)])])
         self._ledger.close()
         return in_hand, left
 

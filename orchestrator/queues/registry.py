@@ -18,14 +18,15 @@ from orchestrator.events import (
     Noted,
     Spoiled,
 )
-from orchestrator.plan.model import Plan
+from orchestrator.plan.model import Plan, PlanQueue
 from orchestrator.poller import Poller
 from orchestrator.queues.channel import Channel, Now
 from orchestrator.queues.child import Joint
 from orchestrator.queues.items import CODECS
 from orchestrator.queues.pipes import CLOSED, OPEN, Direct, Inlet, Ledger, Outlet, with_failures
-from orchestrator.queues.spool import Spool, set_aside
+from orchestrator.queues.spool import ItemRecord, Spool, record_path, set_aside
 from orchestrator.queues.threads import Reader, ThreadEnds, Writer
+from orchestrator.recovery import Recovery
 
 Post = Callable[[Arrived | Drained | Left | Spoiled | Noted], None]
 Key = tuple[str, int]
@@ -43,17 +44,45 @@ class Consumed:
 class Queues:
     """The queues of a run, and the ends that attempts have of them."""
 
-    def __init__(self, plan: Plan, folder: str, poller: Poller, post: Post, now: Now) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: str,
+        poller: Poller,
+        post: Post,
+        now: Now,
+        recovery: Recovery | None = None,
+        *,
+        records: bool = True,
+    ) -> None:
+        """Make them; with *recovery* they hold what an earlier session of the run has left.
+
+        With *records* what is delivered again is kept on disk for a later session.
+        """
         self.plan, self.folder = plan, folder
         self.poller, self.post, self.now = poller, post, now
-        self._channels = {
-            name: Channel(queue, now) for name, queue in plan.queues.items() if not queue.direct
-        }
+        self._records = records
+        self._made = recovery.attempts if recovery is not None else {}
+        self._arrived = recovery.arrived if recovery is not None else {}
+        going_on = recovery.undelivered if recovery is not None else ()
+        self._channels: dict[str, Channel] = {}
+        for name, queue in plan.queues.items():
+            if not queue.direct:
+                self._channels[name] = self._channel(queue, goes_on=name in going_on)
         self._directs: dict[str, Direct] = {}
         self._direct_since: dict[str, float] = {}
         self._ends: dict[Key, ThreadEnds] = {}
         self._pipes: dict[Key, Pipes] = {}
         self._feeders: dict[str, Feeder] = {}
+
+    def _channel(self, queue: PlanQueue, *, goes_on: bool) -> Channel:
+        if queue.delivery != "at_least_once" or not self._records:
+            return Channel(queue, self.now)
+        record = ItemRecord(record_path(self.folder, queue.name), goes_on=goes_on)
+        channel = Channel(queue, self.now, record)
+        if goes_on:
+            channel.restore(*record.undelivered())
+        return channel
 
     # For runners
 
@@ -123,12 +152,15 @@ class Queues:
         assert attempt.consume is not None
         channel = self._channels[attempt.consume]
         failures = None
+        if in_hand is not None and ok:
+            channel.done(in_hand[:1])
         if in_hand is not None and not ok and channel.again:
             line, failed = in_hand
             failures = failed + 1
             keeps = channel.spec.dead_letter is not None
             if keeps and failures >= self.tries(attempt) and self.keep_aside(attempt, [line], 1):
                 failures = 0
+                channel.done([line])
             else:
                 left = [(line, failures), *left]
             failures = failures if keeps else None
@@ -139,6 +171,10 @@ class Queues:
     def tries(self, attempt: Attempt) -> int:
         """Return how many tries the task of *attempt* has."""
         return self.plan.tasks[attempt.task.partition(".")[0]].retry.attempts
+
+    def is_last(self, attempt: Attempt) -> bool:
+        """Tell whether *attempt* is the last one that its task makes in this session of the run."""
+        return attempt.number - self._made.get(attempt.task, 0) >= self.tries(attempt)
 
     def keep_aside(self, attempt: Attempt, lines: Iterable[bytes], count: int) -> bool:
         """Keep *lines* as dead letters, and say so; tell whether that could be done."""
@@ -189,7 +225,10 @@ class Queues:
         if feeder is None:
             source = self.plan.tasks[task].source
             assert source is not None
-            feeder = Feeder(task, self.open(source), self.poller, self.post, self.now)
+            feeder = Feeder(
+                task, self.open(source), self.poller, self.post, self.now,
+                index=self._arrived.get(task, 0),
+            )  # fmt: skip
             self._feeders[task] = feeder
         feeder.want(most)
 
@@ -202,7 +241,17 @@ class Queues:
         """Let others have an item, JSON text, that was taken for *task* and is not needed."""
         source = self.plan.tasks[task].source
         assert source is not None
-        self._channels[source].give_back(iter([(self._line(source, item), 0)]), 1)
+        line, channel = self._line(source, item), self._channels[source]
+        if channel.record is not None:
+            channel.record.published([line])
+        channel.give_back(iter([(line, 0)]), 1)
+
+    def delivered(self, task: str, item: str) -> None:
+        """Take note that an item, JSON text, that came for *task* is in the journal."""
+        source = self.plan.tasks[task].source
+        assert source is not None
+        if self._channels[source].record is not None:
+            self._channels[source].done([self._line(source, item)])
 
     def _line(self, name: str, item: str) -> bytes:
         """Return the line that *item*, JSON text, was."""
@@ -243,9 +292,19 @@ class Queues:
             elif name in self._channels:
                 self._channels[name].close()
 
+    def remove_records(self) -> None:
+        """Remove what a later session of the run would need: there will be none."""
+        for name, channel in self._channels.items():
+            if channel.record is not None:
+                with suppress(OSError):
+                    os.unlink(record_path(self.folder, name))
+
     def close_all(self) -> None:
         """Give everything back."""
         self.let_pipes_go(list(self._directs))
+        for channel in self._channels.values():
+            if channel.record is not None:
+                channel.record.close()
 
 
 class Pipes:
@@ -300,6 +359,10 @@ class Pipes:
         if queues.is_direct(name):
             return queues.direct(name).read
         channel = queues.open(name)
+
+        def drain() -> bool:
+            return self._inlet is None or self._inlet.drain()
+
         if channel.again and not self._ours:
             self._spool = Spool(queues.folder)
 
@@ -311,7 +374,7 @@ class Pipes:
 
         self._outlet = Outlet(
             queues.poller, channel, queues.now,
-            ledger=self._ledger, spool=self._spool, gone=gone, spoil=spoil,
+            ledger=self._ledger, spool=self._spool, gone=gone, spoil=spoil, drain=drain,
         )  # fmt: skip
         self._given.append(self._outlet.given)
         return self._outlet.given
@@ -403,8 +466,11 @@ class Pipes:
         if outlet is None:
             return Consumed()
         in_hand, left = outlet.finish()
-        if not self._ours and not ok:
-            self._again(outlet)
+        if self._spool is not None:
+            if ok:
+                self._queues.open(self._attempt.consume or "").done(self._spool.lines())
+            else:
+                self._again(outlet)
         failures = self._queues.settle(self._attempt, ok=ok, in_hand=in_hand, left=left)
         return Consumed(unread=not outlet.saw_end, item_failures=failures)
 
@@ -416,9 +482,10 @@ class Pipes:
         if not channel.again:
             return
         lines, count = outlet.spooled()
-        last = attempt.number >= self._queues.tries(attempt)
+        last = self._queues.is_last(attempt)
         if last and channel.spec.dead_letter is not None:
-            self._queues.keep_aside(attempt, lines, count)
+            if self._queues.keep_aside(attempt, lines, count):
+                channel.done(lines)
         elif not last:
             channel.give_back(with_failures(lines, 0), count)
 
@@ -426,11 +493,21 @@ class Pipes:
 class Feeder:
     """Takes items for a task that makes an attempt of each."""
 
-    def __init__(self, task: str, channel: Channel, poller: Poller, post: Post, now: Now) -> None:
+    def __init__(
+        self,
+        task: str,
+        channel: Channel,
+        poller: Poller,
+        post: Post,
+        now: Now,
+        *,
+        index: int = 0,
+    ) -> None:
+        """Take none yet; *index* is the number of the first item."""
         self._task, self._channel, self._poller = task, channel, poller
         self._post, self._now = post, now
         self._lock = threading.Lock()
-        self._wanted = self._index = 0
+        self._wanted, self._index = 0, index
         self._done = False
 
     def want(self, most: int) -> None:

@@ -109,13 +109,17 @@ class Reader(_End):
     def _generate(self) -> Iterator[Any]:
         channel, decode = self._channel, self._decode
         get, wait = channel.get, self._gate.acquire
+        records = channel.record is not None
         while True:
             if self.refused is not None:
                 raise self._refuse(self.refused)
+            if self._taken is not None:
+                if records:
+                    channel.done(self._taken[:1])
+                self._taken = None
             try:
                 taken = get(self)
             except EOFError:
-                self._taken = None
                 self.saw_end = True
                 return
             if taken is None:

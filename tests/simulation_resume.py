@@ -1,0 +1,403 @@
+"""A seeded simulation of runs that go on: orch is killed at any turn, or a run is resumed.
+
+As in ``simulation`` and ``simulation_pipelines``, but orch dies between two turns: after it has
+recorded one and before it acts on that, or before it has recorded it, so that it never was. What
+failed or was stopped is taken up again too. ``Ledger`` keeps in mind what the record says of each
+task, and works out what of it must count in the next session, in other words than ``recovery``.
+Each session is looked at as if it was a run of its own, in which what is kept has ended before the
+first turn, and in which the numbers of attempts begin at 1.
+
+``python -m tests.simulation_resume 20000 [SEED]`` runs that many seeds from SEED.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+from orchestrator.events import (
+    KINDS,
+    Arrived,
+    Cancelled,
+    Drained,
+    Ended,
+    Expanded,
+    Finished,
+    Fired,
+    Postponed,
+    Resumed,
+    Skipped,
+    Started,
+)
+from orchestrator.nodes import Arm
+from orchestrator.recovery import History
+from orchestrator.report.document import View, _Line
+from orchestrator.scheduler import Scheduler
+from tests.pipeline_books import Part
+from tests.simulation import FINAL, Verdict, Violation, World, main
+from tests.simulation_pipelines import PipelineWorld
+
+MOST_SESSIONS = 5
+BEFORE = (0, 0, 0)  # when what is kept had ended
+OF_ATTEMPTS = ("retry", "held", "left", "grace", "timeout")
+
+
+def task_of(name):
+    """Return the task that *name*, of it or of an instance, belongs to."""
+    return name.partition(".")[0]
+
+
+# What the record says
+
+
+class Ledger:
+    """What is on record of each task and instance, over all sessions."""
+
+    def __init__(self, plan):
+        self.plan = plan
+        self.last, self.open = {}, {}  # the number of the last attempt; the one under way
+        self.finals, self.outcomes = {}, set()
+        self.known = set()  # those of whom anything is recorded that counts
+        self.failures, self.cut = set(), set()
+        self.begun, self.fed = set(), set()  # of whom an attempt was started, or an item came
+        self.expanded = {}
+
+    def forget_all_but(self, kept, expanded):
+        """Let only *kept* count, and of tasks that are *expanded* how many instances they have."""
+        self.finals = {name: state for name, state in self.finals.items() if name in kept}
+        self.failures &= kept
+        self.cut &= kept
+        self.begun &= kept
+        self.fed &= kept
+        both = kept | expanded
+        self.known &= both
+        self.expanded = {name: n for name, n in self.expanded.items() if name in both}
+
+    def note(self, recorded, nodes):
+        """Take note of a turn, and of the states of *nodes* after it."""
+        for event in recorded:
+            self._note(event)
+        for name, node in nodes.items():
+            if node.state in FINAL:
+                self.finals.setdefault(name, node.state)
+
+    def _note(self, event):
+        name = getattr(event, "task", "")
+        if name:
+            self.known.add(name)
+        match event:
+            case Started(_, number, _):
+                last, under_way = self.last.get(name, 0), self.open.get(name)
+                _need(under_way is None, f"{name}: {number} starts while {under_way} runs")
+                _need(number == last + 1, f"{name}: attempt {number} after {last}")
+                self.last[name] = self.open[name] = number
+                self.begun |= {name, task_of(name)}
+            case Postponed(_, number, _):
+                _need(self.open.pop(name, None) == number, f"{event} and it does not run")
+                self.last[name] = number - 1
+            case Ended(_, number) if number:
+                _need(self.open.pop(name, None) == number, f"{event} and it does not run")
+                _need((name, number) not in self.outcomes, f"{name}.{number} ends twice")
+                self.outcomes.add((name, number))
+            case Skipped() if event.failure:
+                self.failures.add(name)
+            case Cancelled():
+                self.cut.add(name)
+            case Expanded(_, _, count):
+                self.expanded[name] = count
+            case Arrived() | Drained():
+                self.fed.add(name)
+            case Resumed() | Finished():
+                _need(not self.open, f"{event.__class__.__name__}, and {self.open} have not ended")
+
+    # What counts
+
+    def instances(self, task):
+        """Return the instances of *task* that have ended."""
+        return [name for name in self.finals if name.startswith(f"{task}.")]
+
+    def is_well(self, name):
+        """Tell whether *name*, a task or an instance, has ended well."""
+        spec, state = self.plan.tasks[task_of(name)], self.finals.get(name)
+        if name in self.cut:
+            return False
+        if state == "failed":
+            queue = self.plan.queues.get(spec.source)
+            set_aside = "." in name and queue is not None and queue.dead_letter is not None
+            return spec.allow_failure or set_aside
+        return state == "succeeded" or (state == "skipped" and name not in self.failures)
+
+    def is_all_well(self, task):
+        """Tell whether *task* has ended, and all of it well."""
+        instances = self.instances(task)
+        if task not in self.finals or task in self.cut:
+            return False
+        return all(map(self.is_well, instances)) if instances else self.is_well(task)
+
+    def kept(self, changed):
+        """Return the tasks, and the instances, of which all is kept; and tasks of which some."""
+        plan, whole, some = self.plan, set(), set()
+        blocks = {name: (name,) for name in plan.tasks}
+        blocks |= {name: line.members for line in plan.pipelines for name in line.members}
+        before = -1
+        while len(whole) != before:
+            before = len(whole)
+            for block in blocks.values():
+                needs = {need for name in block for need in plan.tasks[name].needs}
+                well = all(self.is_all_well(name) and name not in changed for name in block)
+                if well and needs <= whole:
+                    whole.update(block)
+        kept = whole.union(*map(self.instances, whole))
+        for name, spec in plan.tasks.items():
+            alone = blocks[name] == (name,) and name in self.expanded
+            as_before = name not in changed and whole.issuperset(spec.needs)
+            if alone and as_before and name not in whole:
+                some.add(name)
+                kept.update(filter(self.is_well, self.instances(name)))
+        return kept, some
+
+    def verdict(self, name):
+        """Return how *name*, which is kept, has ended."""
+        state = self.finals[name]
+        idle = state == "skipped" and self.plan.tasks[task_of(name)].skip is None
+        return Verdict(state, BEFORE, "idle" if idle else "good")
+
+
+def _need(holds, text):
+    if not holds:
+        raise Violation(text)
+
+
+# What is looked at
+
+
+class Shifted:
+    """Shows a session to a watch as if the numbers of attempts began with it."""
+
+    def __init__(self, watch, base):
+        self.watch, self.base = watch, base
+
+    def __getattr__(self, name):
+        return getattr(self.watch, name)
+
+    def shift(self, event):
+        """Return *event*, or action, with the number that an attempt has in this session."""
+        if event.__class__ in (Fired, Arm) and event.timer[0] in OF_ATTEMPTS:
+            kind, task, number = event.timer
+            return event._replace(timer=(kind, task, number - self.base.get(task, 0)))
+        base = self.base.get(getattr(event, "task", None), 0)
+        if base and getattr(event, "attempt", 0):
+            return event._replace(attempt=event.attempt - base)
+        return event
+
+    def heard(self, event, counted, stamp):
+        """Take note of *event* and of what it counted as."""
+        self.watch.heard(self.shift(event), self.shift(counted), stamp)
+
+    def fact(self, event, stamp):
+        """Take note of what counted, or was decided, and object."""
+        self.watch.fact(self.shift(event), stamp)
+
+    def check(self, actions):
+        """Check the whole after a turn."""
+        self.watch.check([self.shift(action) for action in actions])
+
+
+def recall(watch, ledger, now):
+    """Let *watch* know what had ended before the session that it looks at."""
+    watch.time = watch.moved = now
+    watch.kept = {name: ledger.verdict(name) for name in ledger.finals}
+    watch.finals |= ledger.finals
+    watch.expanded |= {name: (count, (0, 2, 0)) for name, count in ledger.expanded.items()}
+    for name in ledger.begun:
+        watch.unit(name).begun = True
+
+
+def recall_pipelines(watch, ledger):
+    """Let *watch* know of the pipelines that are over."""
+    for group in watch.groups:
+        if group.stages[0].spec.name not in watch.kept:
+            continue
+        names = [stage.spec.name for stage in group.stages]
+        begun = any(
+            name in ledger.begun | ledger.fed
+            or (name in ledger.expanded and ledger.plan.tasks[name].count is not None)
+            for name in names
+        )
+        group.begun = (-1, 0, 0) if begun else None
+        group.over = group.let_go = True
+        for stage, name in zip(group.stages, names, strict=True):
+            stage.state, stage.at = ledger.finals[name], BEFORE
+            instances = ledger.instances(name)
+            stage.arrived = len(instances)
+            for each in instances if ledger.plan.tasks[name].many else [name]:
+                part = stage.parts[each] = Part(each, stage, ledger.finals[each])
+                part.ended_in = -1
+                stage.seen.add(part.state)
+
+
+# The worlds
+
+
+class Resumes:
+    """A world in which orch dies, or ends in vain, and the run goes on."""
+
+    def __init__(self, seed, make=Scheduler):
+        self.deaths = rng = Random(f"deaths {seed}")
+        self.deadly = rng.choice((0.0, 0.02, 0.1, 0.1, 0.3))
+        self.session, self.found, self.past = 1, None, []
+        super().__init__(seed, make)
+        self.ledger = Ledger(self.plan)
+
+    def fresh(self):
+        """Return a scheduler that knows what earlier sessions have left."""
+        scheduler = super().fresh()
+        if self.found is not None:
+            scheduler.recall(self.found.events, self.found.attempts)
+        return scheduler
+
+    def run(self):
+        """Run, and go on where it did not succeed. Raises ``Violation``."""
+        while True:
+            finished = super().run()
+            self.check_end(finished)
+            last = self.session >= MOST_SESSIONS or self.deaths.random() < 0.4
+            if finished.state == "succeeded" or last:
+                return finished
+            self.resume()
+
+    def keep(self, recorded):
+        """Record a turn, unless orch dies before; tell whether it lives to act on it."""
+        dies = self.session < MOST_SESSIONS and self.deaths.random() < self.deadly
+        if dies and self.deaths.random() < 0.4:
+            self.die()
+            return False
+        super().keep(recorded)
+        self.ledger.note(recorded, self.scheduler.nodes)
+        if dies and not any(event.__class__ is Finished for event in recorded):
+            self.die()
+            return False
+        return True
+
+    def die(self):
+        """End orch, and go on with what is recorded."""
+        self.resume()
+        self.take_turn([])
+
+    def resume(self):
+        """Begin a session as ``orch resume`` does."""
+        rng, ledger = self.deaths, self.ledger
+        tasks = list(self.plan.tasks)
+        changed = rng.sample(tasks, 1) if rng.random() < 0.3 else []
+        late = [Ended(name, number, "ok", 0.0) for name, number in ledger.open.items()]
+        history = getattr(self.make, "history", History)
+        record = [event for turn in (*self.past, *self.record) for event in turn]
+        found = self.found = history(self.plan, record).recovery(changed)
+        kept, some = ledger.kept(changed)
+        self.check_recovery(kept, some)
+        self.session += 1
+        opening = [ended._replace(at=self.now) for ended in found.lost]
+        opening.append(Resumed(self.session, found.again, changed, self.now))
+        self.trace.append((self.now, [], opening))
+        self.past += [*self.record, opening]
+        self.record = []
+        ledger.note(opening, {})
+        ledger.forget_all_but(frozenset(kept), frozenset(some))
+        self.begin_session()
+        self.check_begin()
+        if late and rng.random() < 0.3:
+            self.post(self.some_time(), rng.choice(late))
+
+    def check_recovery(self, kept, some):
+        """Object where more is run again than must be, or less, or numbers are lost."""
+        found, ledger = self.found, self.ledger
+        again = Counter(found.again)
+        twice = [name for name, count in again.items() if count > 1]
+        _need(not twice, f"{twice} are named twice among what runs again")
+        needless = kept.intersection(again)
+        _need(not needless, f"{min(needless, default='')} could be kept and runs again")
+        tasks = set(map(task_of, kept))
+        _need(found.kept == tasks, f"kept: {sorted(found.kept)}, must be {sorted(tasks)}")
+        missing = ledger.known - kept - some - set(again)
+        _need(not missing, f"{min(missing, default='')} cannot be kept and is not to run again")
+        attempts = {name: count for name, count in ledger.last.items() if count}
+        _need(found.attempts == attempts, f"attempts: {found.attempts}, in truth {attempts}")
+        lost = {ended.task: ended.attempt for ended in found.lost}
+        _need(lost == ledger.open, f"lost: {lost}, in truth {ledger.open}")
+
+    def begin_session(self):
+        """Let nothing be left of the session before but what is on record."""
+        self.heap.clear()
+        self.lives.clear()
+        self.turn, self.stop_at, self.finished = 0, -1.0, None
+        self.scheduler = self.fresh()
+        watch = self.watcher(self.plan, self.scheduler, fail_fast=self.fail_fast)
+        recall(watch, self.ledger, self.now)
+        self.watch = Shifted(watch, dict(self.ledger.last))
+        self.plan_stops()
+
+    def check_begin(self):
+        """Object where the scheduler does not know what is kept, or takes more for ended."""
+        scheduler, finals = self.scheduler, self.ledger.finals
+        known = {name: node.state for name, node in scheduler.nodes.items() if node.state in FINAL}
+        _need(known == finals, f"after recall: ended are {known}, must be {finals}")
+        _need(not scheduler.running, f"after recall: {list(scheduler.running)} run")
+        slots = {"threads": self.plan.threads, "processes": self.plan.processes}
+        _need(scheduler.free == slots, f"after recall: free {scheduler.free} of {slots}")
+        rest = (scheduler.stopping, scheduler.forced, scheduler.done, scheduler.failures)
+        _need(rest == (None, False, False, 0), f"after recall: {rest} of the session before")
+
+    def check_end(self, finished):
+        """Object where slots are not given back, or the report says otherwise."""
+        free = {pool: self.watch.free(pool) for pool in self.watch.slots}
+        _need(self.scheduler.free == free, f"free in the end: {self.scheduler.free}, not {free}")
+        view = View(Path(), live=False, meta={"queues": {}})
+        for name, task in self.plan.tasks.items():
+            view.lines[name] = _Line(task.mode)
+            if task.many:
+                view.instances[name] = task.count or 0
+                view._expand(name, task.count or 0)
+        for turn in (*self.past, *self.record):
+            for event in turn:
+                _need(event.__class__ in KINDS, f"{event} is recorded")
+                view.fold(event)
+        _need(view.finished == finished, f"the report says {view.finished}, not {finished}")
+        for name in self.plan.tasks:
+            shown = view._whole(name, {}) if name in view.counts else view._task(name, {})
+            instances = shown.get("instances", {})
+            if not instances or self.ledger.finals.keys() & instances.keys():
+                self.check_shown(name, shown)
+            for each, one in instances.items():
+                if each in self.ledger.finals:  # some are known to the report alone
+                    self.check_shown(each, one)
+
+    def check_shown(self, name, shown):
+        """Object where the report says otherwise of *name* than it is."""
+        state = self.ledger.finals.get(name)
+        _need(shown["state"] == state, f"the report says {name} {shown['state']}, not {state}")
+        if "instances" not in shown and name in self.ledger.begun:
+            attempts = self.ledger.last.get(name, 0)
+            _need(shown["attempts"] == attempts, f"the report says {name}: {shown['attempts']}")
+
+
+class PlainResumes(Resumes, World):
+    """Runs of plain plans that go on."""
+
+
+class PipelineResumes(Resumes, PipelineWorld):
+    """Runs of plans with pipelines that go on."""
+
+    def begin_session(self):
+        """Let nothing be left of the session before, and nothing in a queue."""
+        super().begin_session()
+        self.lay_queues()
+        recall_pipelines(self.watch.watch, self.ledger)
+
+
+def world_of(seed, make=Scheduler):
+    """Return the world of *seed*: every other one has pipelines."""
+    return (PipelineResumes if seed % 2 else PlainResumes)(seed, make)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], world_of))
