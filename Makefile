@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test faults lint bench fuzz demo clean
+.PHONY: help run test faults lint bench fuzz soak demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,13 @@ bench: $(VENV)/.dev ## ratios against what else does the same, side by side
 
 fuzz: $(VENV)/.dev ## 200,000 mutants of job files let no other exception out
 	@$(BIN)/python -m tests.fuzz_reader 200000
+
+soak: $(VENV)/.dev ## 100,000 seeds of the simulation, 200 kills of a real run
+	@seed=$$($(BIN)/python -c 'import random; print(random.randrange(10**9))'); \
+	timeout 240 $(BIN)/python -m tests.simulation 50000 $$seed && \
+	timeout 360 $(BIN)/python -m tests.simulation_pipelines 20000 $$seed && \
+	timeout 480 $(BIN)/python -m tests.simulation_resume 30000 $$seed
+	@ORCH_TEST_KILLS=200 timeout 900 $(BIN)/python -m pytest -q tests/faults/test_resume.py -k random_moments
 
 clean: ## remove what was made
 	@rm -rf $(VENV) .orch census.md dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,6 +8,7 @@ system does not do WAL (network ones), SQLite's TRUNCATE mode takes over.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -58,6 +59,7 @@ class Journal:
         machine. Raises ``JournalError``.
         """
         self.path = folder / FILE
+        self._name = str(self.path)
         is_new = not self.path.exists()
         try:
             self._db = sqlite3.connect(self.path, isolation_level=None, cached_statements=16)
@@ -108,10 +110,12 @@ class Journal:
         of *events* is then recorded.
         """
         try:
+            os.stat(self._name)  # SQLite goes on with a file that was removed
             text = _text([_data(event) for event in events])
             self._db.execute(_INSERT, (text.decode(), crc32(text)))
-        except (sqlite3.Error, TypeError, ValueError) as error:
-            raise JournalError(f"cannot write {self.path}: {error}") from error
+        except (sqlite3.Error, OSError, TypeError, ValueError) as error:
+            reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else error
+            raise JournalError(f"cannot write {self.path}: {reason}") from error
 
     def close(self) -> None:
         """Fold the write-ahead log into the database and close it."""
@@ -144,7 +148,9 @@ class Record:
     def _read(self, db: sqlite3.Connection, path: Path, *, whole: bool) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            raise JournalError(f"{path} is damaged, and left as it is: it is empty")
+            raise JournalError(
+                f"{path} is empty, and left as it is: the run was cut off before it began"
+            )
         if version != VERSION:
             raise JournalError(f"{path} is of version {version}; this orch reads version {VERSION}")
         if whole and (said := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":

@@ -290,11 +290,15 @@ class History:
         if line is None:
             return
         yield from line.others
+        waited = line.skipped is not None or (line.ended is not None and not line.ended[1].attempt)
+        if line.started is not None and (waited or line.ended is not None):
+            yield line.started
+            if waited:  # for its next try, until it was skipped or given up
+                place, started = line.started
+                yield place, Ended(name, started.attempt, "failed", started.at)
         if line.skipped is not None:
             yield line.skipped
         elif line.ended is not None:
-            if line.started is not None and line.ended[1].attempt:
-                yield line.started
             place, ended = line.ended
             yield (
                 place,

@@ -93,6 +93,7 @@ class Run:
         self.path = self.folder.path
         self.inbox: Inbox = Inbox()
         self.queues: Queues | None = None
+        self.opening: list[Recorded] = []  # what this session begins with, if it is not the first
         self.ladder = signals.Ladder(self.id, self.inbox, clock.now)
         with collector_off():
             self.scheduler = Scheduler(self.plan, self.id, fail_fast=fail_fast)
@@ -175,8 +176,7 @@ class Run:
 
     def _journal(self) -> Journal:
         """Begin the journal, or a session in it; a run that cannot even do that leaves nothing."""
-        past = self.past
-        events: list[Recorded] = []
+        past, events = self.past, self.opening
         if past is not None:
             found, now = past.recovery, self.clock.now()
             events += [ended._replace(at=now) for ended in found.lost]

@@ -562,6 +562,8 @@ class Scheduler:
     def make_ready(self, node: Node) -> None:
         """Let *node* start as soon as there is a slot."""
         if self._refused and node.name in self._refused:
+            if self.folding:  # that it is given up may be on record yet
+                return self._unasked.append(node)
             return self.give_up(node, "it has ended orch twice; start it again with --force")
         self._move(node, READY)
         if node.member is not None:
@@ -819,7 +821,10 @@ class Scheduler:
         unasked, self._unasked = self._unasked, []
         for node in unasked:
             if node.state is WAITING and (node.member is None or not node.member.gang.begun):
-                self.ask(node)
+                if node.name in self._refused and node.spec.when is None:
+                    self.make_ready(node)
+                else:
+                    self.ask(node)
 
     def skip(self, node: Node, reason: str, *, failure: bool) -> None:
         """End *node*, which does not run, as skipped; *failure* where one is the reason."""

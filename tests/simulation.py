@@ -450,6 +450,7 @@ class Watch:
         self.finished = None
         self.failures = []
         self.kept = {}  # the verdicts on what an earlier session of the run has ended
+        self.barred = frozenset()  # what is not to be started any more
 
     def unit(self, name):
         """Return the books of *name*."""
@@ -561,6 +562,7 @@ class Watch:
         name, number, now = event
         unit, spec = self.unit(name), self.spec(name)
         self._need(name not in self.finals, f"{name} starts after its end")
+        self._need(name not in self.barred, f"{name} starts and is refused")
         self._need(unit.attempt is None, f"{name}.{number} starts while {unit.attempt} runs")
         self._need(unit.held is None, f"{name}.{number} starts while a given-up thread runs")
         self._need(number == unit.started + 1, f"{name}: attempt {number} after {unit.started}")
@@ -655,6 +657,8 @@ class Watch:
             self.asked.discard(name)
             self.moved = event.at
             return stamp
+        if name in self.barred:
+            return stamp[0], 0, 0  # before a stop that follows from it
         self._need(self.stalled, f"{name} is given up and there is hope")
         since, held, full = self.stalled
         fits = name in held or POOL_OF[spec.mode] in full

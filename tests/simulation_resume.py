@@ -30,7 +30,7 @@ from orchestrator.events import (
     Started,
 )
 from orchestrator.nodes import Arm
-from orchestrator.recovery import History
+from orchestrator.recovery import CRASH, History
 from orchestrator.report.document import View, _Line
 from orchestrator.scheduler import Scheduler
 from tests.pipeline_books import Part
@@ -56,6 +56,8 @@ class Ledger:
     def __init__(self, plan):
         self.plan = plan
         self.last, self.open = {}, {}  # the number of the last attempt; the one under way
+        self.crashes = Counter()  # how often each was one that may have ended orch
+        self.well = set()  # those of whom the last attempt went well
         self.finals, self.outcomes = {}, set()
         self.known = set()  # those of whom anything is recorded that counts
         self.failures, self.cut = set(), set()
@@ -69,6 +71,7 @@ class Ledger:
         self.cut &= kept
         self.begun &= kept
         self.fed &= kept
+        self.well &= kept
         both = kept | expanded
         self.known &= both
         self.expanded = {name: n for name, n in self.expanded.items() if name in both}
@@ -76,29 +79,35 @@ class Ledger:
     def note(self, recorded, nodes):
         """Take note of a turn, and of the states of *nodes* after it."""
         for event in recorded:
-            self._note(event)
+            if name := getattr(event, "task", ""):
+                self.known.add(name)
+                self._note_of(name, event)
+            elif event.__class__ in (Resumed, Finished):
+                _need(not self.open, f"{event.__class__.__name__}, and {self.open} have not ended")
         for name, node in nodes.items():
             if node.state in FINAL:
                 self.finals.setdefault(name, node.state)
 
-    def _note(self, event):
-        name = getattr(event, "task", "")
-        if name:
-            self.known.add(name)
+    def _note_of(self, name, event):
         match event:
             case Started(_, number, _):
                 last, under_way = self.last.get(name, 0), self.open.get(name)
                 _need(under_way is None, f"{name}: {number} starts while {under_way} runs")
                 _need(number == last + 1, f"{name}: attempt {number} after {last}")
                 self.last[name] = self.open[name] = number
-                self.begun |= {name, task_of(name)}
+                self.well.discard(name)
+                self.begun.add(name)
             case Postponed(_, number, _):
                 _need(self.open.pop(name, None) == number, f"{event} and it does not run")
                 self.last[name] = number - 1
+                self.begun.discard(name)
             case Ended(_, number) if number:
                 _need(self.open.pop(name, None) == number, f"{event} and it does not run")
                 _need((name, number) not in self.outcomes, f"{name}.{number} ends twice")
                 self.outcomes.add((name, number))
+                if event.outcome == "ok":
+                    self.well.add(name)
+                self.crashes[name] += event.error is not None and event.error.type == CRASH
             case Skipped() if event.failure:
                 self.failures.add(name)
             case Cancelled():
@@ -107,8 +116,6 @@ class Ledger:
                 self.expanded[name] = count
             case Arrived() | Drained():
                 self.fed.add(name)
-            case Resumed() | Finished():
-                _need(not self.open, f"{event.__class__.__name__}, and {self.open} have not ended")
 
     # What counts
 
@@ -215,12 +222,13 @@ def recall(watch, ledger, now):
 
 def recall_pipelines(watch, ledger):
     """Let *watch* know of the pipelines that are over."""
+    begun_tasks = set(map(task_of, ledger.begun)) | ledger.fed
     for group in watch.groups:
         if group.stages[0].spec.name not in watch.kept:
             continue
         names = [stage.spec.name for stage in group.stages]
         begun = any(
-            name in ledger.begun | ledger.fed
+            name in begun_tasks
             or (name in ledger.expanded and ledger.plan.tasks[name].count is not None)
             for name in names
         )
@@ -246,6 +254,8 @@ class Resumes:
         self.deaths = rng = Random(f"deaths {seed}")
         self.deadly = rng.choice((0.0, 0.02, 0.1, 0.1, 0.3))
         self.session, self.found, self.past = 1, None, []
+        self.forced = rng.random() < 0.5  # what has ended orch twice is started again
+        self.refused = frozenset()
         super().__init__(seed, make)
         self.ledger = Ledger(self.plan)
 
@@ -253,7 +263,7 @@ class Resumes:
         """Return a scheduler that knows what earlier sessions have left."""
         scheduler = super().fresh()
         if self.found is not None:
-            scheduler.recall(self.found.events, self.found.attempts)
+            scheduler.recall(self.found.events, self.found.attempts, self.refused)
         return scheduler
 
     def run(self):
@@ -292,7 +302,8 @@ class Resumes:
         late = [Ended(name, number, "ok", 0.0) for name, number in ledger.open.items()]
         history = getattr(self.make, "history", History)
         record = [event for turn in (*self.past, *self.record) for event in turn]
-        found = self.found = history(self.plan, record).recovery(changed)
+        crash = rng.choice((None, "SIGSEGV", "SIGSEGV")) if ledger.open else None
+        found = self.found = history(self.plan, record).recovery(changed, crash)
         kept, some = ledger.kept(changed)
         self.check_recovery(kept, some)
         self.session += 1
@@ -302,6 +313,7 @@ class Resumes:
         self.past += [*self.record, opening]
         self.record = []
         ledger.note(opening, {})
+        self.check_crashes(crash)
         ledger.forget_all_but(frozenset(kept), frozenset(some))
         self.begin_session()
         self.check_begin()
@@ -325,6 +337,18 @@ class Resumes:
         lost = {ended.task: ended.attempt for ended in found.lost}
         _need(lost == ledger.open, f"lost: {lost}, in truth {ledger.open}")
 
+    def check_crashes(self, crash):
+        """Object where it is not known who may have ended orch, and refuse those who did twice."""
+        modes = {name: task.mode for name, task in self.plan.tasks.items()}
+        for ended in self.found.lost:
+            guilty = crash is not None and modes[task_of(ended.task)] == "thread"
+            _need((ended.error.type == CRASH) == guilty, f"{ended}: it crashed: {guilty}")
+        ledger, crashed = self.ledger, set(self.found.crashed)
+        twice = {name for name, count in ledger.crashes.items() if count > 1} - ledger.well
+        _need(crashed == twice, f"crashed twice: {crashed}, in truth {twice}")
+        # a refusal is noticed when all has started: it is left out where a failure stops the run
+        self.refused = frozenset(() if self.forced or self.fail_fast else crashed)
+
     def begin_session(self):
         """Let nothing be left of the session before but what is on record."""
         self.heap.clear()
@@ -333,6 +357,7 @@ class Resumes:
         self.scheduler = self.fresh()
         watch = self.watcher(self.plan, self.scheduler, fail_fast=self.fail_fast)
         recall(watch, self.ledger, self.now)
+        watch.barred = self.refused
         self.watch = Shifted(watch, dict(self.ledger.last))
         self.plan_stops()
 
@@ -385,7 +410,11 @@ class PlainResumes(Resumes, World):
 
 
 class PipelineResumes(Resumes, PipelineWorld):
-    """Runs of plans with pipelines that go on."""
+    """Runs of plans with pipelines that go on; what ended orch is always started again."""
+
+    def __init__(self, seed, make=Scheduler):
+        super().__init__(seed, make)
+        self.forced = True
 
     def begin_session(self):
         """Let nothing be left of the session before, and nothing in a queue."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.events import Decided, Ended, Expanded, Started, StopAsked
+from orchestrator.events import Decided, Ended, Expanded, Retrying, Started, StopAsked
 from orchestrator.nodes import FINAL
 from orchestrator.recovery import History
 from orchestrator.scheduler import Scheduler
@@ -156,7 +156,7 @@ class KeepsWhatIsTriedAgain(History):
     """Takes a failure that is allowed, and waits for its next try, for the last one."""
 
     def __init__(self, plan, events):
-        super().__init__(plan, [event for event in events if event.__class__.__name__ != "Retrying"])
+        super().__init__(plan, [event for event in events if event.__class__ is not Retrying])
 
 
 @with_history
@@ -180,6 +180,16 @@ class CountsInstancesOfAllSessions(History):
         return super()._has_settled(name, task, *args) and all(
             self._is_settled(each, task) for each in found
         )
+
+
+@with_history
+class KeepsNothingWithoutItems(History):
+    """Runs again what may fail, and did because nobody could tell its items."""
+
+    def _has_settled(self, name, task):
+        line = self._lines.get(name)
+        unknown = task.many and line is not None and line.ended is not None
+        return not unknown and super()._has_settled(name, task)
 
 
 # What is recorded, and folded
@@ -244,6 +254,14 @@ class NamesWhatIsKept(History):
         return found
 
 
+@with_history
+class NobodyCrashed(History):
+    """Does not ask who may have ended orch."""
+
+    def _lost(self, _crash):
+        return super()._lost(None)
+
+
 # What the scheduler makes of it
 
 
@@ -284,7 +302,8 @@ class KeptRunsYet(Scheduler):
     """Starts what is kept once more if it was started in the session before."""
 
     def recall(self, events, attempts, refused=()):
-        super().recall([event for event in events if event.__class__ is not Ended], attempts, refused)
+        events = [event for event in events if event.__class__ is not Ended]
+        super().recall(events, attempts, refused)
 
 
 class FoldsNoStarts(Scheduler):
@@ -309,6 +328,23 @@ class NoTimeLimitTheSecondTime(Scheduler):
     def recall(self, *args):
         super().recall(*args)
         self._actions.clear()
+
+
+class StartsWhatCrashed(Scheduler):
+    """Starts what has ended orch twice."""
+
+    def recall(self, events, attempts, refused=()):
+        super().recall(events, attempts)
+        del refused
+
+
+class RefusesUnseen(Scheduler):
+    """Gives up what is refused while it folds, so that it is on no record."""
+
+    def make_ready(self, node):
+        folding, self.folding = self.folding, False
+        super().make_ready(node)
+        self.folding = folding
 
 
 class KeptHasNotBegun(Scheduler):

@@ -9,6 +9,7 @@ from orchestrator.cli import options
 from orchestrator.cli.console import complain, emit_json, rendered, report_data, say
 from orchestrator.errors import Report, SpecError
 from orchestrator.loading import load, reported, spec_error
+from orchestrator.spec.words import printable
 
 
 def check(
@@ -37,7 +38,7 @@ def check(
     for report in reports:
         say(rendered(report))
     tasks = len(loaded.plan.tasks)
-    say(f"{file}: {tasks} task{'s' if tasks != 1 else ''}, no errors"
+    say(f"{printable(file)}: {tasks} task{'s' if tasks != 1 else ''}, no errors"
         + (f", {len(reports)} warnings" if reports else ""))  # fmt: skip
 
 

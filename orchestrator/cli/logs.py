@@ -66,8 +66,8 @@ class _Printer:
         self._folder, self._task, self._attempt = folder, task, attempt
         self._kinds = {"out", "err"} if stdout == stderr else {"out" if stdout else "err"}
         self._labels = len(self._kinds) > 1 or task is None
-        self._follower = Follower(self._line)
         self._raw = not self._labels and not os.isatty(1)
+        self._follower = Follower(self._line, pieces=self._raw)
 
     def print(self, *, follow: bool) -> None:
         """Print what there is; with *follow* also what comes, until the run has ended."""

@@ -243,7 +243,7 @@ class View:
         """Return a task with instances: the worst state, attempts added, outputs in a list."""
         line = self.lines[name]
         count = self.counts[name]
-        if line.state in ("skipped", "cancelled") and not line.streams:
+        if line.state in ("skipped", "cancelled", "failed") and not line.streams:
             for index in range(count):
                 self.lines[f"{name}.{index}"].state = line.state
         instances = {f"{name}.{i}": self._task(f"{name}.{i}", files) for i in range(count)}
@@ -260,7 +260,7 @@ class View:
         inner = [self.lines[each] for each in instances]
         begun = [each.first_at for each in inner if each.first_at is not None]
         ends = [each.ended.at for each in inner if each.ended is not None]
-        errors = [each["error"] for each in instances.values() if each["error"]]
+        errors = [each["error"] for each in (*instances.values(), own) if each["error"]]
         worsts = [each["outcome"] for each in instances.values() if each["state"] == state]
         return {
             "state": state,

@@ -222,6 +222,7 @@ class EventStream:
     def __init__(self, run: Run, write: Callable[[bytes], None]) -> None:
         self._run, self._write = run, write
         self._modes = {name: task.mode for name, task in run.plan.tasks.items()}
+        self.told(run.opening)
 
     def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
         """Write *events*, in one piece."""

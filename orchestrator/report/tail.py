@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.events import Asked, Ended, Noted, Recorded, Started
@@ -39,17 +40,31 @@ def last_lines(path: Path, count: int = LAST_LINES, mask: Mask | None = None) ->
     return [clean_line(line, mask) for line in lines[-count:]]
 
 
-class Follower:
-    """Reads what is appended to files, whole lines at a time."""
+@dataclass(slots=True)
+class _File:
+    """A file that is followed, from *offset* on; *partial* is of a line that has not ended."""
 
-    def __init__(self, emit: Callable[[str, str, bytes], None]) -> None:
+    label: str
+    kind: str
+    offset: int = 0
+    partial: bytes = b""
+
+
+class Follower:
+    """Reads what is appended to files, whole lines at a time.
+
+    Of a line not much more than the first 64 KiB are kept; with *pieces* a longer one comes in
+    pieces instead, byte for byte.
+    """
+
+    def __init__(self, emit: Callable[[str, str, bytes], None], *, pieces: bool = False) -> None:
         """*emit* gets a label, ``out`` or ``err``, and a line with its newline, if it has one."""
-        self._emit = emit
-        self._files: dict[Path, tuple[str, str, int, bytes]] = {}
+        self._emit, self._pieces = emit, pieces
+        self._files: dict[Path, _File] = {}
 
     def add(self, path: Path, label: str, kind: str) -> None:
         """Follow the file at *path*, from its beginning, also if it is not there yet."""
-        self._files.setdefault(path, (label, kind, 0, b""))
+        self._files.setdefault(path, _File(label, kind))
 
     def paths(self) -> list[Path]:
         """Return what is followed."""
@@ -64,26 +79,35 @@ class Follower:
         """Read what is left of the file at *path*, its last line too, and let it go."""
         if path in self._files:
             self._poll(path)
-            label, kind, _, partial = self._files.pop(path)
-            if partial:
-                self._emit(label, kind, partial)
+            file = self._files.pop(path)
+            if file.partial:
+                self._show(file, b"")
 
     def _poll(self, path: Path) -> bool:
-        label, kind, offset, partial = self._files[path]
+        file = self._files[path]
+        begin = file.offset
         try:
-            with path.open("rb") as file:
-                file.seek(offset)
-                data = file.read()
+            with path.open("rb") as stream:
+                stream.seek(begin)
+                while data := stream.read(_CHUNK_BYTES):
+                    file.offset += len(data)
+                    self._take(file, data)
         except OSError:
-            return False
-        if not data:
-            return False
-        lines = (partial + data).splitlines(keepends=True)
-        rest = lines.pop() if not lines[-1].endswith(b"\n") else b""
-        self._files[path] = (label, kind, offset + len(data), rest)
-        for line in lines:
-            self._emit(label, kind, line)
-        return True
+            pass  # it is not there yet
+        return file.offset > begin
+
+    def _take(self, file: _File, data: bytes) -> None:
+        for piece in data.splitlines(keepends=True):
+            if piece.endswith(b"\n"):
+                self._show(file, piece)
+            elif len(file.partial) < _CHUNK_BYTES:
+                file.partial += piece
+            elif self._pieces:
+                self._show(file, piece)
+
+    def _show(self, file: _File, rest: bytes) -> None:
+        line, file.partial = file.partial + rest, b""
+        self._emit(file.label, file.kind, line)
 
 
 class LiveOutput:

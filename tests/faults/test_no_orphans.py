@@ -197,6 +197,7 @@ def test_leftovers_at_the_end_of_an_attempt(
     assert (policy == "warn") == bool(said)
 
 
+@pytest.mark.promise(29)
 def test_stopped_with_its_shell(job: Builder) -> None:
     """Ctrl-Z stops the tasks too, and CONT lets all of them go on."""
     gate = job.gate("gate")

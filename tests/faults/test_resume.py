@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from orchestrator.events import Ended, Resumed, Started
 from orchestrator.journal import Record
 from tests.builder import Builder, Result
+from tests.faults.test_no_orphans import ends
 
 KILLS = int(os.environ.get("ORCH_TEST_KILLS", "50"))
 LINES = 20
@@ -74,6 +76,15 @@ def _outcomes(result: Result) -> dict[str, tuple[str, object]]:
     return {name: (task["state"], task["output"]) for name, task in result.tasks.items()}
 
 
+def _has_begun(run: Path) -> bool:
+    """Tell whether orch had come to make the journal; nothing is started before."""
+    path = run / "journal.db"
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(path)) as journal:
+        return bool(journal.execute("PRAGMA user_version").fetchone()[0])
+
+
 def _succeeded(run: Path) -> set[str]:
     return {e.task for e in Record(run).events() if isinstance(e, Ended) and e.outcome == "ok"}
 
@@ -100,7 +111,7 @@ def test_killed_at_random_moments(
         code = running.finish().code
         timer.cancel()
         assert job.left_over() == [], f"seed {seed}, kill {number}"
-        new = [run for run in job.runs() if run not in before and (run / "journal.db").exists()]
+        new = [run for run in job.runs() if run not in before and _has_begun(run)]
         if new and code == -signal.SIGKILL:
             _check_resumed(job, new[0], expected, f"seed {seed}, kill {number}")
         survived += 1
@@ -224,6 +235,8 @@ def test_stopped(job: Builder, number: int) -> None:
     done = job.orch("resume", "--events", "--log-format", "json")
     assert done.code == 0
     assert [e["task"] for e in done.events if e["event"] == "started"] == ["b", "c"]
+    resumed = next(e for e in done.events if e["event"] == "resumed")
+    assert (resumed["session"], "b" in resumed["again"], resumed["changed"]) == (2, True, [])
     if number == signal.SIGKILL:
         lost = [line for line in done.log if line["event"] == "task lost"]
         assert [(line["task"], line["attempt"]) for line in lost] == [("b", 1)]
@@ -491,27 +504,31 @@ def test_lock_is_not_inherited(job: Builder) -> None:
     running = job.start("--no-keeper")
     gate.wait()
     running.signal(signal.SIGKILL)
-    running.finish()
+    assert ends(running.pid)
     shown = job.orch("show", "--json").document
-    hold.open()
+    hold.open()  # the child holds the stdout of orch, too
+    running.finish()
     assert shown["state"] == "interrupted"
 
 
 @pytest.mark.promise(3, 4)
-@pytest.mark.parametrize("where", [0, 0.3, 0.6, 0.9])
-def test_damaged_journal(failed: Builder, where: float) -> None:
-    """A journal with bytes turned over is refused, and left as it was."""
+@pytest.mark.parametrize(
+    "where", [b"SQLite format 3", b'["started","second"', b'"called_from"', "cut"]
+)
+def test_damaged_journal(failed: Builder, where: bytes | str) -> None:
+    """A journal with bytes turned over, or cut short, is refused, and left as it was."""
     path = failed.runs()[-1] / "journal.db"
     data = bytearray(path.read_bytes())
-    start = int(len(data) * where)
-    data[start : start + 100] = bytes(byte ^ 0xFF for byte in data[start : start + 100])
+    if isinstance(where, bytes):
+        start = data.index(where)
+        data[start : start + 10] = bytes(byte ^ 0xFF for byte in data[start : start + 10])
+    else:
+        del data[len(data) // 2 :]
     path.write_bytes(data)
-    for command in ("resume", "show", "logs"):
+    for command in ("resume", "show"):
         done = failed.orch(command)
-        if done.code == 0 and command != "resume":
-            continue  # what it read was not what is damaged
         assert done.code == 4, (command, done)
-        assert "damaged, and left as it is" in done.err or "cannot be read" in done.err
+        assert "damaged, and left as it is" in done.err
     assert path.read_bytes() == data
     assert _ran(failed) == []
 

@@ -103,16 +103,19 @@ def _children_of(pid: int) -> list[int]:
 
 @pytest.mark.promise(24)
 def test_python_programs_do_not_buffer(job: Builder) -> None:
-    """They get what makes Python write at once and name its crashes; the user may say otherwise."""
+    """Python programs, and no others, get what makes them write at once and name crashes."""
     show = "[sh, -c, 'echo $PYTHONUNBUFFERED $PYTHONFAULTHANDLER']"
     job.file("p.py", "import os; print(*(os.environ[f'PYTHON{n}'] for n in "
              "('UNBUFFERED', 'FAULTHANDLER')))")  # fmt: skip
     job.tasks(f"""
         a: {{mode: subprocess, program: p.py}}
-        b: {{mode: subprocess, command: {show}, env: {{PYTHONUNBUFFERED: null}}}}
+        b: {{mode: subprocess, command: {show}}}
     """)
-    assert job.run(PYTHONUNBUFFERED="", PYTHONFAULTHANDLER="").code == 0
+    for name in ("PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"):
+        job.env.pop(name, None)
+    assert job.run().code == 0
     assert job.written("a.1.out").split() == ["1", "1"]
+    assert job.written("b.1.out").split() == []
 
 
 # 25: output of any shape
@@ -132,7 +135,7 @@ SHAPES = {
 @pytest.mark.promise(25, 26)
 @pytest.mark.parametrize("shown", ["live", "failed"])
 def test_output_is_exact(job: Builder, shown: str, faults: Callable[[int, int], None]) -> None:
-    """Whatever bytes a task of any mode writes, its file has them; nothing of it steers a screen."""
+    """Whatever bytes a task writes, its file has them; nothing of it steers a screen."""
     functions = "".join(f"def {name}(): write({text})\n" for name, text in SHAPES.items())
     job.module(
         "import sys\ndef write(data):\n    sys.stdout.buffer.write(data)\n"
@@ -151,7 +154,7 @@ def test_output_is_exact(job: Builder, shown: str, faults: Callable[[int, int], 
     names = [(name, f"{name}_{mode}") for name in SHAPES
              for mode in ("thread", "process", "subprocess")]  # fmt: skip
     wrong = [task for name, task in names
-             if (run / f"{task}.1.out").read_bytes() != eval(SHAPES[name])]  # noqa: S307 # fmt: skip
+             if (run / f"{task}.1.out").read_bytes() != eval(SHAPES[name])]  # fmt: skip
     faults(len(names), len(names) - len(wrong))
     assert wrong == []
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.err)
@@ -242,9 +245,17 @@ class Terminal:
                 self.code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         return self.code
 
-    def close(self) -> None:
-        """Hang up."""
+    def hang_up(self) -> int:
+        """Close it, as who closes its window does; return how the script ended."""
         os.close(self._master)
+        self._master = -1
+        self.code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self.code
+
+    def close(self) -> None:
+        """End what still runs."""
+        if self._master >= 0:
+            os.close(self._master)
         if self.code is None:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
@@ -307,9 +318,8 @@ def test_hang_up(job: Builder, terminal: Callable[..., Terminal]) -> None:
     job.tasks(HOLD)
     shell = terminal("exec " + shlex.join([*COMMAND, "run", "job.yaml"]))
     ready.wait()
-    shell.close()
-    shell.code = 0
-    assert comes_to(lambda: job.orch("show", "--json").document["state"] == "cancelled")
+    assert shell.hang_up() == -signal.SIGHUP
+    assert job.orch("show", "--json").document["state"] == "cancelled"
 
 
 ESCAPES = "\x1b[2J\x1b]0;title\x07\x9b31m\u202eabc\u2066\x85\x08\x7f"
@@ -347,7 +357,7 @@ def test_nothing_steers_a_terminal(
     """, NO_COLOR="1")  # fmt: skip
     shell.finish()
     text = shell.said.decode()
-    harmless = re.sub(r"\x1b\[(\d*A|\d*[JK]|\?25[lh]|\d*G)|\r|\n", "", text)
+    harmless = re.sub(r"\x1b\[(\d*A|\d*[JK]|[012]?m|\?25[lh]|\d*G)|\r|\n", "", text)
     assert "ValueError" in text
     found = re.findall(
         r".{0,40}[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069].{0,40}", harmless
@@ -406,7 +416,7 @@ def test_read_only_commands_and_head(job: Builder, command: str) -> None:
 
 @pytest.mark.promise(27)
 def test_both_broken(job: Builder) -> None:
-    """With nobody at stdout nor stderr, and a log file on a full disk, the run is as it should be."""
+    """With nobody at stdout nor stderr, and a full log file, the run is as it should be."""
     job.tasks("a: {mode: subprocess, command: ['false']}\nb: {mode: subprocess, command: ['true']}")
     for where in ("> /dev/full 2> /dev/full", "2>&1 | sleep 0; exit ${PIPESTATUS[0]}"):
         done = job.shell(f"orch run job.yaml --events -v --log-file /dev/full {where}")
@@ -446,7 +456,7 @@ def test_closed_descriptors(job: Builder, closed: str, keeper: str) -> None:
 
 @pytest.mark.promise(29)
 def test_first_and_second_and_third(job: Builder) -> None:
-    """The third signal leaves at once, though the tasks cannot be told; the keeper kills the rest."""
+    """The third signal leaves at once, whatever still runs; the keeper kills the rest."""
     ready, stopped = job.gate("ready"), job.gate("stopped")
     job.module("""
         import os, signal, time
@@ -479,7 +489,8 @@ def test_nothing_new_starts(job: Builder) -> None:
     """After the first signal only cleaning up whose needs had begun starts, then the summary."""
     ready = job.gate("ready")
     job.tasks("""
-        a: {mode: subprocess, shell: true, command: "trap 'exit 0' TERM; echo > ready; sleep 60 & wait"}
+        a: {mode: subprocess, shell: true,
+            command: "trap 'exit 0' TERM; echo > ready; sleep 60 & wait"}
         next: {mode: subprocess, command: [touch, next], needs: [a]}
         queued: {mode: subprocess, command: [touch, queued], priority: -1}
         clean: {mode: subprocess, command: [touch, cleaned], needs: [a], run_when: always}
@@ -505,7 +516,7 @@ def test_nothing_new_starts(job: Builder) -> None:
 def test_ignored_stays_ignored(
     job: Builder, how: str, ignored: signal.Signals, deadly: signal.Signals
 ) -> None:
-    """Under ``nohup`` HUP means nothing, in a shell's background INT: for tasks too; TERM ends it."""
+    """Under ``nohup`` HUP means nothing, after ``&`` INT: for tasks too; TERM ends the run."""
     ready = job.gate("ready")
     job.tasks("""
         a: {mode: subprocess, shell: true,
@@ -557,6 +568,7 @@ def test_cancelled_is_told_to_functions(job: Builder) -> None:
         import time
         from orchestrator import task
         def f():
+            task.cancelled  # who never looks is ended by TERM
             open("ready", "w").write("x")
             while not task.cancelled: time.sleep(0.005)
             print("heard")
