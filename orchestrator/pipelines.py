@@ -169,11 +169,14 @@ class Member:
 
 
 class Gang:
-    """A pipeline: its members start together. *failed* names the task that ended it."""
+    """A pipeline: its members start together. *failed* names the task that ended it.
+
+    *anew*: it had begun in an earlier session, of which a part is kept.
+    """
 
     __slots__ = (
-        "asked", "failed", "left", "members", "queues", "rank", "starting", "state", "stopped",
-        "unsettled",
+        "anew", "asked", "failed", "left", "members", "queues", "rank", "starting", "state",
+        "stopped", "unsettled",
     )  # fmt: skip
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -183,7 +186,7 @@ class Gang:
         self.left = self.unsettled = len(pipeline.members)
         self.asked = 0
         self.failed: str | None = None
-        self.stopped = self.starting = False
+        self.stopped = self.starting = self.anew = False
         self.rank: Rank = (0, 0)
 
     @property
@@ -256,9 +259,8 @@ class Pipelines:
         for each in gang.members:
             spec = each.node.spec
             templated = spec.foreach is not None and spec.items is None
-            if each.node.children is None and (
-                templated or (spec.when is not None and not each.elastic)
-            ):
+            asks = spec.when is not None and not each.elastic and not gang.anew  # it was true
+            if each.node.children is None and not each.finished and (templated or asks):
                 each.asked = True
                 gang.asked += 1
                 self.host.ask(each.node)
@@ -322,7 +324,7 @@ class Pipelines:
         for gang in self.gangs:
             if not gang.begun:
                 continue
-            gang.state = "waiting"
+            gang.state, gang.anew = "waiting", True
             gang.unsettled = 0
             for member in gang.members:
                 if not member.finished:
@@ -339,6 +341,9 @@ class Pipelines:
         host, node = self.host, member.node
         spec = node.spec
         if member.streaming:
+            for child in list(member.instances.values()):  # of items that came in a session before
+                if child.state is WAITING:
+                    host.admit(child)
             return
         if node.children is not None:
             for child in node.children:
@@ -642,7 +647,12 @@ class Pipelines:
             if member.finished:
                 continue
             node = member.node
-            nodes = [child for child in node.children or () if child.state not in FINAL] or [node]
+            nodes = [child for child in member.instances.values() if child is not node]
+            if member.open and state is not CANCELLED:
+                member.open = False  # what came of it in a session before does not end it
+                nodes.append(node)
+            elif member.open or not nodes:
+                nodes.insert(0, node)
             for each in nodes:
                 if state is CANCELLED:
                     self.host.cancel(each)
@@ -744,6 +754,12 @@ class Pipelines:
         if member.open:
             self.host.act(Cancelled(member.node.name, self.host.now))
             self.cut_off(member)
+
+    def may_open(self, node: Node) -> bool:
+        """Tell whether *node* is to go on with more items than came in an earlier session."""
+        member = node.member
+        is_whole = member is not None and node.group is None
+        return is_whole and member is not None and member.open and not member.gang.begun
 
     def cut_off(self, member: Member) -> None:
         """Let no more items come for *member*, whose queue has not ended."""

@@ -184,6 +184,7 @@ class History:
         plan = self._plan
         undelivered: set[str] = set()
         gang_of = {name: gang for gang in plan.pipelines for name in gang.members}
+        begun = self._begun()
         settled = {
             name
             for name, task in plan.tasks.items()
@@ -202,7 +203,7 @@ class History:
                 continue
             if settled.issuperset(members):
                 kept.update(members)
-            elif gang is not None and changed.isdisjoint(members):
+            elif gang is not None and changed.isdisjoint(members) and not begun.isdisjoint(members):
                 queues = self._rest_of(gang, settled, recorded)
                 undelivered |= queues
                 if queues:
@@ -226,6 +227,21 @@ class History:
             if queue is None or queue not in recorded:
                 return set()
             found.add(queue)
+        return found
+
+    def _begun(self) -> set[str]:
+        """Return tasks of which something has begun; who ended before that published nothing."""
+        tasks = self._plan.tasks
+        found = set()
+        for name, line in self._lines.items():
+            task = name.partition(".")[0]
+            if task not in tasks:
+                continue
+            # items that were looked up are known before the pipeline begins
+            others = (not isinstance(e, Expanded) or tasks[task].count is not None
+                      for _, e in line.others)  # fmt: skip
+            if line.started is not None or any(others):
+                found.add(task)
         return found
 
     def _has_settled(self, name: str, task: PlanTask) -> bool:

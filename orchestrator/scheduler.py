@@ -532,7 +532,9 @@ class Scheduler:
     def _cancel_what_waits(self) -> None:
         """Cancel all that has not started, but for cleanup tasks whose needs have begun."""
         for node in list(self.nodes.values()):
-            if node.state in FINAL or node.state is RUNNING or node.left:
+            if node.state in FINAL or node.state is RUNNING:
+                continue
+            if node.left and not self.pipelines.may_open(node):
                 continue
             if node.spec.skip is not None:
                 self.skip(node, node.spec.skip, failure=False)
@@ -550,7 +552,10 @@ class Scheduler:
     def cancel(self, node: Node) -> None:
         """End *node*, which does not run, as cancelled."""
         self._actions.append(Cancelled(node.name, self.now))
-        self._end(node, CANCELLED)
+        if self.pipelines.may_open(node) and node.member is not None:
+            self.pipelines.cut_off(node.member)
+        else:
+            self._end(node, CANCELLED)
 
     # What follows
 
@@ -820,7 +825,7 @@ class Scheduler:
     def _ask_after_folding(self) -> None:
         unasked, self._unasked = self._unasked, []
         for node in unasked:
-            if node.state is WAITING and (node.member is None or not node.member.gang.begun):
+            if node.state is WAITING and node.member is None:  # else when its pipeline begins
                 if node.name in self._refused and node.spec.when is None:
                     self.make_ready(node)
                 else:

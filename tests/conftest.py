@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.builder import Builder
-from tests.faults.promises import table
+from tests.faults.promises import PROMISES, table
 
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     # a shell's `&` and nohup leave these ignored, and orch would obey
@@ -70,9 +70,7 @@ def faults(record_property: Callable[[str, object], None]) -> Callable[[int, int
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the table, where it was asked for."""
-    if not config.getoption("--promises"):
-        return
+    """Print the table, where it was asked for, and at the end of the whole suite."""
     results: dict[int, list[tuple[str, int, int]]] = {}
     for outcome in ("passed", "failed", "error", "xfailed"):
         for report in terminalreporter.stats.get(outcome, ()):
@@ -80,11 +78,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
                 continue
             noted = dict(report.user_properties)
             tried, survived = noted.get("faults", (1, 1))
-            name = report.nodeid.rpartition("/")[2].partition("[")[0]
+            name = report.nodeid.partition("[")[0].rpartition("/")[2]
             survived = survived if outcome == "passed" else min(survived, tried - 1)
             for key, value in report.user_properties:
                 if key == "promise":
                     results.setdefault(value, []).append((name, tried, survived))
+    if not (config.getoption("--promises") or results.keys() == PROMISES.keys()):
+        return
     terminalreporter.section("promises")
     for line in table(results):
         terminalreporter.line(line)

@@ -182,16 +182,30 @@ def depths_of(shape):
 
 
 class Line:
-    """A queue: how many items are in it, and who is at its ends."""
+    """A queue: what is in it, and who is at its ends; *owed*: what was published and is not done.
+
+    What is owed is known to the next session too, where items are delivered again.
+    """
 
     def __init__(self, spec):
-        self.spec, self.items = spec, 0
+        self.spec, self.items, self.owed = spec, deque(), {}
         self.writers, self.readers, self.feeders = [], [], []
         self.ended = self.deaf = False
 
     def has_room(self):
         """Tell whether a publisher may go on."""
-        return self.deaf or self.items < self.spec.maxsize
+        return self.deaf or len(self.items) < self.spec.maxsize
+
+    def put(self, *items):
+        """Let *items* be delivered."""
+        if not self.deaf:
+            self.items += items
+            self.owed |= dict.fromkeys(items)
+
+    def done(self, items):
+        """Take note that *items* need not be delivered again."""
+        for item in items:
+            self.owed.pop(item, None)
 
 
 class Feeder:
@@ -204,14 +218,17 @@ class Feeder:
 
 
 class Worker(Life):
-    """An attempt of a member. *left*: what it has to publish; *ending*: how it ends in the end."""
+    """An attempt of a member. *left*: what it has to publish; *ending*: how it ends in the end.
 
-    __slots__ = ("ending", "fills", "left", "reading", "reads", "saw_end")
+    *taken* are items of which it is not known that they are done: of a program that is all.
+    """
+
+    __slots__ = ("ending", "fills", "left", "reading", "reads", "saw_end", "taken")
 
     def __init__(self, name, number, spec, lines):
         super().__init__(name, number, spec)
         self.fills, self.reads = lines.get(spec.publish), lines.get(spec.consume)
-        self.left = 0
+        self.left, self.taken = 0, []
         self.ending, self.reading, self.saw_end = "ok", self.reads is not None, False
 
 
@@ -220,6 +237,7 @@ class PipelineWorld(World):
 
     def __init__(self, seed, make=Scheduler):
         super().__init__(seed, make)
+        self.items, self.item_of = 0, {}  # how many there were; those of instances
         self.lay_queues()
         self.trouble = self.rng.choice((0.05, 0.2, 0.2, 0.5))
 
@@ -254,7 +272,7 @@ class PipelineWorld(World):
             case StopFeed(name):
                 self.feeders[name].wanted = 0
             case GiveBack(name):
-                self.give_back(name.partition(".")[0])
+                self.give_back(name.partition(".")[0], self.item_of[name])
             case EndQueue(name):
                 self.lines[name].ended = True
                 self.stir(self.lines[name])
@@ -268,12 +286,21 @@ class PipelineWorld(World):
     def heard(self, event, counted):
         """Put an item that came too late back into its queue."""
         if event.__class__ is Arrived and counted is None:
-            self.give_back(event.task)
+            self.give_back(event.task, event.item)
 
-    def give_back(self, task):
-        """Leave an item that *task* was given to others."""
+    def keep(self, recorded):
+        """Record a turn: items that came are done then."""
+        lives = super().keep(recorded)
+        for event in recorded if self.record and self.record[-1] is recorded else ():
+            if event.__class__ is Arrived:
+                self.lines[self.plan.tasks[event.task].source].done([event.item])
+                self.item_of[f"{event.task}.{event.number}"] = event.item
+        return lives
+
+    def give_back(self, task, item):
+        """Leave an *item* that *task* was given to others."""
         line = self.lines[self.plan.tasks[task].source]
-        line.items += not line.deaf
+        line.put(item)
         self.stir(line)
 
     def is_member(self, name):
@@ -386,8 +413,13 @@ class PipelineWorld(World):
         event = event._replace(
             unread=not life.saw_end, item_failures=self.failures_of_item(life, event)
         )
-        if event.outcome != "ok" and line.spec.delivery == "at_least_once":
-            line.items += not line.deaf
+        if event.outcome == "ok" or line.spec.delivery == "at_most_once":
+            line.done(life.taken)
+        elif event.item_failures == 0:  # it was set aside
+            line.done(life.taken[-1:])
+            line.put(*life.taken[:-1])
+        else:
+            line.put(*life.taken)
         if line.spec.direct:
             for writer in list(line.writers):
                 if self.is_alive(writer):
@@ -414,7 +446,8 @@ class PipelineWorld(World):
 
     def close(self, line, *, drain):
         """Tell who publishes that nobody reads; not all of them take notice."""
-        line.deaf, line.items = True, 0
+        line.deaf = True
+        line.items.clear()
         if not drain:
             for life in list(line.writers):
                 if self.is_alive(life):
@@ -451,12 +484,12 @@ class PipelineWorld(World):
             if writers and line.has_room():
                 writer = self.rng.choice(writers)
                 writer.left -= 1
-                line.items += not line.deaf
+                self.items += 1
+                line.put(str(self.items))
                 if writer.reads is not None:
                     touched.append(writer.reads)
             elif line.items and takers:
-                line.items -= 1
-                touched += self.take(self.rng.choice(takers))
+                touched += self.take(self.rng.choice(takers), line)
             else:
                 break
         if line.ended and not line.items:
@@ -465,13 +498,19 @@ class PipelineWorld(World):
             self.look(life)
         return touched
 
-    def take(self, taker):
-        """Give an item to *taker*; return the queues to which it may publish now."""
+    def take(self, taker, line):
+        """Give an item of *line* to *taker*; return the queues to which it may publish now."""
+        item = line.items.popleft()
         if isinstance(taker, Feeder):
             taker.wanted -= 1
             taker.taken += 1
-            self.say(taker, Arrived(taker.task, taker.taken - 1, "0", 0.0))
-        elif taker.fills is not None:
+            self.say(taker, Arrived(taker.task, taker.taken - 1, item, 0.0))
+            return []
+        if taker.spec.mode != "subprocess":  # it has asked for the next one
+            line.done(taker.taken)
+            taker.taken.clear()
+        taker.taken.append(item)
+        if taker.fills is not None:
             taker.left = self.rng.choice((0, 1, 1, 2))
             return [taker.fills]
         return []
