@@ -237,7 +237,7 @@ class Engine:
                 elif counted.__class__ is Arrived:
                     self._keep_item(counted)
             elif event.__class__ is Arrived and self.queues is not None:
-                self.queues.give_back(event.task, event.item)  # it came too late
+                self.queues.give_back(event.task, event.item, recorded=False)  # it came too late
         return told
 
     def _tell(self, told: list[Any]) -> None:
@@ -275,7 +275,7 @@ class Engine:
             case StopFeed(name):
                 queues.stop_feed(name)
             case GiveBack(name):
-                queues.give_back(name.partition(".")[0], self._items[name])
+                queues.give_back(name.partition(".")[0], self._items[name], recorded=True)
             case SetAside(queue, name):
                 queues.set_aside(queue, name, self._items[name])
             case Over(names):

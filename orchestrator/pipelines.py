@@ -15,7 +15,6 @@ from orchestrator.events import Arrived, Cancelled, Drained, Ended, Failure, Out
 from orchestrator.nodes import (
     CANCELLED,
     FAILED,
-    FINAL,
     READY,
     RUNNING,
     SUCCEEDED,
@@ -322,7 +321,9 @@ class Pipelines:
     def begin_anew(self) -> None:
         """Let pipelines of which a part has ended in an earlier session wait for their slots."""
         for gang in self.gangs:
-            if not gang.begun:
+            # who had no items at all has ended, and tells nothing of a beginning
+            had_begun = gang.begun or any(member.finished for member in gang.members)
+            if not (gang.left and had_begun):
                 continue
             gang.state, gang.anew = "waiting", True
             gang.unsettled = 0

@@ -59,8 +59,11 @@ class _Line:
                 self.ended = None
             case Skipped():
                 self.skipped = (place, event)
-            case Expanded() | Arrived() | Drained():
+            case Expanded():
                 self.others.append((place, event))
+            case Arrived() | Drained():  # it goes on, whatever an earlier session made of it
+                self.others.append((place, event))
+                self.ended = self.skipped = None
 
     def forget(self) -> None:
         """Let nothing count but the numbers of its attempts."""
@@ -133,9 +136,13 @@ class History:
         kept: set[str] = set()
         again: list[str] = []
         for name, task in plan.tasks.items():
-            some = task.source in undelivered or self._keeps_instances(task, changed, whole)
-            if name in whole or some:
+            line = self._lines.get(name)
+            streams = task.source in undelivered and line is not None and bool(line.others)
+            some = streams or self._keeps_instances(task, changed, whole)
+            if name in whole:
                 placed += self._of(name)
+            elif some and line is not None:  # not how it ended as a whole
+                placed += line.others
             elif name in self._lines:
                 again.append(name)
             for each in instances.get(name, ()):

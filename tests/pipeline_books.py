@@ -87,6 +87,8 @@ class Stage:
         self.parts, self.seen = {}, set()
         self.open = self.closed = False
         self.wanted = self.arrived = 0
+        # of a session before: it had begun, all items had come, and those to be tried again
+        self.unopened, self.drained, self.pending = False, False, []
         self.state = self.at = None
         self.short_since, self.stranded = None, False  # it lost its slot to a thread that is stuck
         self.refused = self.hopeless = False  # the system had no means for it, and for too long
@@ -120,6 +122,7 @@ class Group:
         self.lines = []
         self.begun = self.cause = None
         self.stopped = self.over = self.let_go = self.is_closing = False
+        self.anew = False  # it had begun in a session before, of which a part is kept
 
     @property
     def needs(self):
@@ -449,6 +452,9 @@ class Books(Watch):
 
     def _left(self, event, stamp):
         super()._left(event, stamp)
+        stage = self.stages.get(event.task)
+        if event.__class__ is Cancelled and stage is not None:
+            stage.unopened = False
         if event.__class__ is Skipped:
             name = event.task.partition(".")[0]
             self.skips[name] = self.skips.get(name, False) or event.failure
@@ -503,11 +509,11 @@ class Books(Watch):
             name, spec = stage.spec.name, stage.spec
             for need in spec.needs:
                 self._need(self.is_over(need), f"{name} begins before {need} has ended")
-            if spec.when is not None and not stage.elastic:
+            if spec.when is not None and not stage.elastic and not group.anew:
                 self._need(
                     self.decided.get(name, (False,))[0], f"{name} begins, `when` is not true"
                 )
-            if spec.foreach is not None:
+            if spec.foreach is not None and stage.state is None:
                 self._need(name in self.expanded, f"{name} begins without its items")
         for pool, count in group.needs.items():
             short = count > max(0, self.free(pool)) or (count > 0 and self.is_short(pool))
@@ -524,7 +530,9 @@ class Books(Watch):
         """Make the parts of *stage*."""
         name, spec = stage.spec.name, stage.spec
         if stage.streams:
-            stage.open = True
+            stage.open, stage.unopened = not stage.drained, False
+            for each in stage.pending:
+                self.admit(stage, each)
         elif stage.elastic:
             known = spec.foreach is None
             if known:

@@ -4,6 +4,7 @@ Whether a pipeline had to begin is judged from the plan, the answers and the mom
 how one that has begun ended is in the books.
 """
 
+from tests.pipeline_books import WORST_FIRST
 from tests.simulation import (
     NEVER,
     Verdict,
@@ -37,7 +38,8 @@ def judge(watch):
 def weigh_member(watch, name, verdict):
     """Complete what *verdict* is to those that need *name*; tell whether it fails the run."""
     stage, spec = watch.stages.get(name), watch.plan.tasks[name]
-    if stage is None or stage.group.begun is None or not stage.keeps_items():
+    begun = stage is not None and (stage.group.begun is not None or name in watch.kept)
+    if not begun or not stage.keeps_items():
         return weigh(watch, spec, verdict)
     cut_off = "cancelled" in stage.seen and not spec.allow_failure
     if cut_off:
@@ -112,7 +114,7 @@ def causes_of(watch, group, verdicts):
     for stage in group.stages:
         name = stage.spec.name
         run, at = watch.decided.get(name, (True, None))
-        if not run:
+        if not run and not group.anew:  # else it was true when the pipeline had begun
             causes.append((at, name, Verdict("skipped", at, "idle")))
         for _, at in unprepared(watch, stage):
             causes.append((at, name, Verdict("failed", at)))
@@ -130,6 +132,19 @@ def unprepared(watch, stage):
         unit.outcomes[0] for name in names
         if (unit := watch.units.get(name)) is not None and 0 in unit.outcomes
     ]  # fmt: skip
+
+
+def drop_rest(watch, stage, verdict, states):
+    """Complete what becomes of *stage*, of which some items have come in a session before."""
+    seen = set(stage.seen)
+    if verdict.state == "cancelled" and not stage.drained:
+        seen.add("cancelled")
+    for name in stage.pending:
+        given_up = 0 in watch.unit(name).outcomes
+        states[name] = "failed" if given_up else verdict.state
+        seen.add(states[name])
+    if stage.drained or verdict.state == "cancelled":
+        verdict.state = next(state for state in WORST_FIRST if state in seen)
 
 
 def dropped(watch, group, cause):
@@ -151,4 +166,6 @@ def dropped(watch, group, cause):
             verdicts[name] = Verdict("skipped", at, kind)
         for index in range(watch.expanded.get(name, (0,))[0]):
             states[f"{name}.{index}"] = verdicts[name].state
+        if stage.arrived:
+            drop_rest(watch, stage, verdicts[name], states)
     return verdicts, states

@@ -125,7 +125,10 @@ class PipelineWatch(Books):
 
     def forget(self, name):
         """Object where what is known of an item is let go of too early."""
-        part = self.part(name)
+        part, stage = self.part(name), self.stages[name.partition(".")[0]]
+        if part is None and stage.group.begun is None and name in stage.pending:
+            self.forgotten[self.finals[name]] += 1  # it was dropped before it could begin anew
+            return
         known = part is not None and part.stage.streams and part.state in FINAL
         self._need(known and not part.held, f"{name} is forgotten")
         self._need(part.ended_in < self.turn, f"{name} is forgotten in the turn of its end")
@@ -170,6 +173,8 @@ class PipelineWatch(Books):
     def as_expected(self, action):
         """Return *action* in the words of what is expected; None where it is not looked at."""
         match action:
+            case StopFeed(name) if not self.has_begun_with(name):
+                return None
             case EndQueue() | CloseQueue() | SetAside() | GiveBack() | StopFeed():
                 return None if self.is_idle_end(action) else action
             case Over(names):
@@ -253,7 +258,7 @@ class PipelineWatch(Books):
         """Object to states that cannot be, and return how many there are of each."""
         counts = super().check_states()
         for name, stage in self.stages.items():
-            if stage.streams and stage.arrived and not stage.open:
+            if stage.streams and stage.arrived and not (stage.open or stage.unopened):
                 counts[self.scheduler.nodes[name].state] -= 1  # its instances are counted
         for state, count in self.forgotten.items():
             counts[state] += count
@@ -306,8 +311,10 @@ class PipelineWatch(Books):
 
     def may_wait(self, name):
         """Tell whether *name*, which is ready, waits for a slot that is free for all."""
-        part = self.part(name)
-        return part is None or (part.stage.elastic and not part.stage.refused)
+        stage, part = self.stages.get(name.partition(".")[0]), self.part(name)
+        if stage is None or part is None:
+            return stage is None
+        return part.stage.elastic and not part.stage.refused
 
     def check_groups(self):
         """Object where a pipeline waits in vain; return the first rank that waits, by pool."""

@@ -291,7 +291,7 @@ class PipelineWorld(World):
     def keep(self, recorded):
         """Record a turn: items that came are done then."""
         lives = super().keep(recorded)
-        for event in recorded if self.record and self.record[-1] is recorded else ():
+        for event in recorded:
             if event.__class__ is Arrived:
                 self.lines[self.plan.tasks[event.task].source].done([event.item])
                 self.item_of[f"{event.task}.{event.number}"] = event.item

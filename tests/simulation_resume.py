@@ -7,6 +7,9 @@ task, and works out what of it must count in the next session, in other words th
 Each session is looked at as if it was a run of its own, in which what is kept has ended before the
 first turn, and in which the numbers of attempts begin at 1.
 
+Of pipelines whose queues deliver again a part is kept: the world hands what was published and is
+not done to the next session, and none of it may be lost, or come to a task twice.
+
 ``python -m tests.simulation_resume 20000 [SEED]`` runs that many seeds from SEED.
 """
 
@@ -28,8 +31,9 @@ from orchestrator.events import (
     Resumed,
     Skipped,
     Started,
+    StopAsked,
 )
-from orchestrator.nodes import Arm
+from orchestrator.nodes import Arm, CloseQueue, GiveBack
 from orchestrator.recovery import CRASH, History
 from orchestrator.report.document import View, _Line
 from orchestrator.scheduler import Scheduler
@@ -62,6 +66,9 @@ class Ledger:
         self.known = set()  # those of whom anything is recorded that counts
         self.failures, self.cut = set(), set()
         self.begun, self.fed = set(), set()  # of whom an attempt was started, or an item came
+        self.arrived, self.drained = Counter(), set()
+        self.came = {}  # where each item came
+        self.rest = set()  # queues of which the rest is delivered
         self.expanded = {}
 
     def forget_all_but(self, kept, expanded):
@@ -74,6 +81,9 @@ class Ledger:
         self.well &= kept
         both = kept | expanded
         self.known &= both
+        self.fed |= both & set(self.arrived)
+        self.drained &= both
+        self.arrived = Counter({name: n for name, n in self.arrived.items() if name in both})
         self.expanded = {name: n for name, n in self.expanded.items() if name in both}
 
     def note(self, recorded, nodes):
@@ -114,8 +124,15 @@ class Ledger:
                 self.cut.add(name)
             case Expanded(_, _, count):
                 self.expanded[name] = count
-            case Arrived() | Drained():
+            case Arrived(_, number, item):
+                _need(number == self.arrived[name], f"{event} after {self.arrived[name]} items")
+                _need(item not in self.came, f"{event} and it was {self.came.get(item)}")
+                self.came[item] = f"{name}.{number}"
+                self.arrived[name] += 1
                 self.fed.add(name)
+            case Drained():
+                self.fed.add(name)
+                self.drained.add(name)
 
     # What counts
 
@@ -141,9 +158,25 @@ class Ledger:
             return False
         return all(map(self.is_well, instances)) if instances else self.is_well(task)
 
-    def kept(self, changed):
-        """Return the tasks, and the instances, of which all is kept; and tasks of which some."""
+    def begun_tasks(self):
+        """Return the tasks of which an attempt was started, or what follows from their start."""
+        counted = {name for name in self.expanded if self.plan.tasks[name].count is not None}
+        return set(map(task_of, self.begun)) | self.fed | counted
+
+    def rest_of(self, block, left, recorded):
+        """Return what those *left* of a pipeline read, if what they need of it is known."""
+        specs = [self.plan.tasks[name] for name in left]
+        queues = {spec.consume or spec.source for spec in specs}
+        has_begun = not self.begun_tasks().isdisjoint(block)
+        return queues if has_begun and recorded >= queues else set()
+
+    def kept(self, changed, recorded):
+        """Return the tasks, and the instances, of which all is kept; and tasks of which some.
+
+        Of the queues *recorded* it is known what was not delivered.
+        """
         plan, whole, some = self.plan, set(), set()
+        self.rest = set()
         blocks = {name: (name,) for name in plan.tasks}
         blocks |= {name: line.members for line in plan.pipelines for name in line.members}
         before = -1
@@ -151,10 +184,19 @@ class Ledger:
             before = len(whole)
             for block in blocks.values():
                 needs = {need for name in block for need in plan.tasks[name].needs}
-                well = all(self.is_all_well(name) and name not in changed for name in block)
-                if well and needs <= whole:
-                    whole.update(block)
+                well = [name for name in block if self.is_all_well(name)]
+                if not (needs <= whole and block_is_old(block, changed)):
+                    continue
+                if len(well) < len(block):
+                    left = set(block).difference(well)
+                    queues = self.rest_of(block, left, recorded)
+                    self.rest |= queues
+                    some |= {name for name in left if queues and plan.tasks[name].source}
+                    well = well if queues else []
+                whole.update(well)
         kept = whole.union(*map(self.instances, whole))
+        for name in some:
+            kept.update(filter(self.is_well, self.instances(name)))
         for name, spec in plan.tasks.items():
             alone = blocks[name] == (name,) and name in self.expanded
             as_before = name not in changed and whole.issuperset(spec.needs)
@@ -168,6 +210,11 @@ class Ledger:
         state = self.finals[name]
         idle = state == "skipped" and self.plan.tasks[task_of(name)].skip is None
         return Verdict(state, BEFORE, "idle" if idle else "good")
+
+
+def block_is_old(block, changed):
+    """Tell whether nobody of *block* has changed."""
+    return set(block).isdisjoint(changed)
 
 
 def _need(holds, text):
@@ -221,23 +268,28 @@ def recall(watch, ledger, now):
 
 
 def recall_pipelines(watch, ledger):
-    """Let *watch* know of the pipelines that are over."""
-    begun_tasks = set(map(task_of, ledger.begun)) | ledger.fed
+    """Let *watch* know of the pipelines that are over, and of those that go on."""
+    begun_tasks = ledger.begun_tasks()
     for group in watch.groups:
-        if group.stages[0].spec.name not in watch.kept:
-            continue
         names = [stage.spec.name for stage in group.stages]
-        begun = any(
-            name in begun_tasks
-            or (name in ledger.expanded and ledger.plan.tasks[name].count is not None)
-            for name in names
-        )
-        group.begun = (-1, 0, 0) if begun else None
-        group.over = group.let_go = True
+        group.anew = any(line.spec.name in ledger.rest for line in group.lines)
+        if not group.anew and names[0] not in watch.kept:
+            continue
+        if not group.anew:
+            group.begun = None if begun_tasks.isdisjoint(names) else (-1, 0, 0)
+            group.over = group.let_go = True
         for stage, name in zip(group.stages, names, strict=True):
-            stage.state, stage.at = ledger.finals[name], BEFORE
             instances = ledger.instances(name)
-            stage.arrived = len(instances)
+            if name in watch.kept:
+                stage.state, stage.at = ledger.finals[name], BEFORE
+            elif stage.streams:
+                stage.drained = name in ledger.drained
+                stage.unopened = not stage.drained
+                came = [f"{name}.{number}" for number in range(ledger.arrived[name])]
+                stage.pending = [each for each in came if each not in instances]
+            else:
+                continue
+            stage.arrived = ledger.arrived[name]
             for each in instances if ledger.plan.tasks[name].many else [name]:
                 part = stage.parts[each] = Part(each, stage, ledger.finals[each])
                 part.ended_in = -1
@@ -278,7 +330,7 @@ class Resumes:
 
     def keep(self, recorded):
         """Record a turn, unless orch dies before; tell whether it lives to act on it."""
-        dies = self.session < MOST_SESSIONS and self.deaths.random() < self.deadly
+        dies = self.session < MOST_SESSIONS and self.deaths.random() < self.danger()
         if dies and self.deaths.random() < 0.4:
             self.die()
             return False
@@ -288,6 +340,10 @@ class Resumes:
             self.die()
             return False
         return True
+
+    def danger(self):
+        """Return how probable it is that orch dies in this turn."""
+        return self.deadly
 
     def die(self):
         """End orch, and go on with what is recorded."""
@@ -303,8 +359,9 @@ class Resumes:
         history = getattr(self.make, "history", History)
         record = [event for turn in (*self.past, *self.record) for event in turn]
         crash = rng.choice((None, "SIGSEGV", "SIGSEGV")) if ledger.open else None
-        found = self.found = history(self.plan, record).recovery(changed, crash)
-        kept, some = ledger.kept(changed)
+        recorded = self.recorded()
+        found = self.found = history(self.plan, record).recovery(changed, crash, recorded)
+        kept, some = ledger.kept(changed, recorded)
         self.check_recovery(kept, some)
         self.session += 1
         opening = [ended._replace(at=self.now) for ended in found.lost]
@@ -320,6 +377,10 @@ class Resumes:
         if late and rng.random() < 0.3:
             self.post(self.some_time(), rng.choice(late))
 
+    def recorded(self):
+        """Return the queues of which it is on disk what was not delivered."""
+        return frozenset()
+
     def check_recovery(self, kept, some):
         """Object where more is run again than must be, or less, or numbers are lost."""
         found, ledger = self.found, self.ledger
@@ -334,6 +395,8 @@ class Resumes:
         _need(not missing, f"{min(missing, default='')} cannot be kept and is not to run again")
         attempts = {name: count for name, count in ledger.last.items() if count}
         _need(found.attempts == attempts, f"attempts: {found.attempts}, in truth {attempts}")
+        rest = ledger.rest
+        _need(found.undelivered == rest, f"undelivered: {found.undelivered}, must be {rest}")
         lost = {ended.task: ended.attempt for ended in found.lost}
         _need(lost == ledger.open, f"lost: {lost}, in truth {ledger.open}")
 
@@ -413,14 +476,91 @@ class PipelineResumes(Resumes, PipelineWorld):
     """Runs of plans with pipelines that go on; what ended orch is always started again."""
 
     def __init__(self, seed, make=Scheduler):
+        self.cut_short = set()
+        self.gentle = Random(f"gentle {seed}").random() < 0.5
         super().__init__(seed, make)
         self.forced = True
 
+    def draw_plan(self, rng):
+        """Return what is to be run; in most worlds all that is published is delivered again."""
+        plan = super().draw_plan(rng)
+        rng = self.deaths
+        if rng.random() < 0.7:
+            for queue in plan.queues.values():
+                queue.delivery, queue.direct = "at_least_once", False
+        for task in plan.tasks.values():
+            if (task.consume or task.source) and rng.random() < 0.1:
+                task.when = "looked at"
+            if task.publish and not task.consume and task.items is not None and rng.random() < 0.3:
+                task.items, task.foreach = None, "looked at"
+        return plan
+
+    def danger(self):
+        """Return how probable a death is: more so where a pipeline can go on from what is left."""
+        finals, tasks = self.ledger.finals, self.plan.tasks
+        for line in self.plan.pipelines:
+            specs = [tasks[name] for name in line.members]
+            sources = [spec.name for spec in specs if not (spec.source or spec.consume)]
+            begun = all(finals.get(name) == "succeeded" for name in sources)
+            if self.gentle and begun and not finals.keys() >= set(line.members):
+                return max(self.deadly, 0.15)
+        return self.deadly
+
+    def check_shown(self, name, shown):
+        """Object as others do, but for what was dropped before it could begin anew.
+
+        The report takes that for cancelled.
+        """
+        dropped = self.ledger.arrived[name] and self.ledger.finals.get(name) == "skipped"
+        if not dropped:
+            super().check_shown(name, shown)
+
+    def draw_trouble(self, life):
+        """Let *life* end otherwise than well; in some worlds not where items come from."""
+        if not self.gentle or life.reads is not None:
+            super().draw_trouble(life)
+
     def begin_session(self):
-        """Let nothing be left of the session before, and nothing in a queue."""
+        """Let nothing be left of the session before but what is not delivered."""
+        before, found = self.lines, self.found
         super().begin_session()
         self.lay_queues()
+        for name in found.undelivered:
+            self.lines[name].put(*before[name].owed)
+        for name, count in found.arrived.items():
+            self.feeders[name].taken = count
+        self.cut_short &= found.undelivered
+        if found.undelivered and self.deaths.random() < 0.15:  # before all of it has its slots
+            self.stop_at = self.now
+            self.post(0.0, StopAsked("signal", force=False, at=0.0, signal=2))
         recall_pipelines(self.watch.watch, self.ledger)
+
+    def recorded(self):
+        """Return the queues of which it is on disk what was not delivered: mostly all."""
+        rng = self.deaths
+        again = [name for name, spec in self.plan.queues.items() if spec.delivery != "at_most_once"]
+        return frozenset(again if rng.random() < 0.85 else rng.sample(again, len(again) // 2))
+
+    def act(self, action):
+        """Take note of who reads a queue no more because nobody reads what comes of it."""
+        match action:
+            case CloseQueue(name, _):
+                tasks = [self.plan.tasks[each] for each in self.plan.queues[name].publishers]
+                self.cut_short |= {name, *(task.source for task in tasks)}
+            case GiveBack(name):
+                self.ledger.came.pop(self.item_of[name], None)
+        super().act(action)
+
+    def check_end(self, finished):
+        """Object where what was to be delivered to each of them was not."""
+        super().check_end(finished)
+        if finished.state != "succeeded":
+            return
+        for name, line in self.lines.items():
+            tasks = [self.plan.tasks[each] for each in line.spec.consumers]
+            all_stream = all(task.source is not None for task in tasks)
+            if line.spec.delivery == "at_least_once" and all_stream and name not in self.cut_short:
+                _need(not line.owed, f"{name}: {list(line.owed)} are lost")
 
 
 def world_of(seed, make=Scheduler):

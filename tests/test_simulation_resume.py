@@ -2,8 +2,18 @@
 
 import pytest
 
-from orchestrator.events import Decided, Ended, Expanded, Retrying, Started, StopAsked
+from orchestrator.events import (
+    Arrived,
+    Decided,
+    Ended,
+    Expanded,
+    Retrying,
+    Skipped,
+    Started,
+    StopAsked,
+)
 from orchestrator.nodes import FINAL
+from orchestrator.pipelines import Pipelines
 from orchestrator.recovery import History
 from orchestrator.scheduler import Scheduler
 from tests.simulation import first_violation
@@ -387,9 +397,189 @@ class DecidesAsBefore(Scheduler):
         self._unasked = []
 
 
+# Pipelines of which a part is kept
+
+
+@with_history
+class NumbersItemsFromZero(History):
+    """Lets the first item of a session have the number of the first of all."""
+
+    def recovery(self, *args, **keys):
+        found = super().recovery(*args, **keys)
+        found.arrived = {}
+        return found
+
+
+@with_history
+class ForgetsWhatCame(History):
+    """Does not know of items that came in an earlier session and were not dealt with."""
+
+    def recovery(self, *args, **keys):
+        found = super().recovery(*args, **keys)
+        ended = {event.task for event in found.events if event.__class__ in (Ended, Skipped)}
+        found.events = [
+            event for event in found.events
+            if event.__class__ is not Arrived or f"{event.task}.{event.number}" in ended
+        ]  # fmt: skip
+        return found
+
+
+@with_history
+class KeepsAllOfWhatGoesOn(History):
+    """Keeps all of a pipeline of which only a part has ended."""
+
+    def _whole(self, *args):
+        kept, undelivered = super()._whole(*args)
+        for gang in self._plan.pipelines:
+            if any(self._plan.tasks[name].publish in undelivered for name in gang.members):
+                kept.update(gang.members)
+        return kept, undelivered
+
+
+@with_history
+class GoesOnWithoutASource(History):
+    """Lets a pipeline go on although one that publishes and consumes nothing had not ended."""
+
+    def _rest_of(self, gang, settled, recorded):
+        sources = [name for name in gang.members if not self._reads(name)]
+        return super()._rest_of(gang, {*settled, *sources}, recorded)
+
+    def _reads(self, name):
+        task = self._plan.tasks[name]
+        return task.consume or task.source
+
+
+@with_history
+class TrustsAllQueues(History):
+    """Takes it for recorded of all queues what they have delivered."""
+
+    def _rest_of(self, gang, settled, _recorded):
+        return super()._rest_of(gang, settled, self._plan.queues)
+
+
+@with_history
+class RunsAllOfAPipelineAgain(History):
+    """Does not look at what is recorded of queues."""
+
+    def _rest_of(self, *_args):
+        return set()
+
+
+@with_history
+class GoesOnWithWhatHadNotBegun(History):
+    """Lets a pipeline go on that had not begun."""
+
+    def _begun(self):
+        return set(self._plan.tasks)
+
+
+class Anew(Scheduler):
+    """A scheduler with other pipelines."""
+
+    pipelines_class = Pipelines
+
+    def __init__(self, plan, run_id="", *, fail_fast=False):
+        super().__init__(plan, run_id, fail_fast=fail_fast)
+        self.pipelines.__class__ = self.pipelines_class
+
+
+def with_pipelines(pipelines):
+    """Return a scheduler with these *pipelines*."""
+    return type(pipelines.__name__, (Anew,), {"pipelines_class": pipelines})
+
+
+@with_pipelines
+class BeginsNothingAnew(Pipelines):
+    """Takes a pipeline for begun of which a part is kept."""
+
+    def begin_anew(self):
+        pass
+
+
+@with_pipelines
+class ReservesForTheKept(Pipelines):
+    """Reserves slots for members too that have ended in an earlier session."""
+
+    def reserve(self, gang):
+        super().reserve(gang)
+        for member in gang.members:
+            if member.finished and gang.anew:
+                member.slots = member.least
+                self.host.free[member.node.pool] -= member.slots
+
+
+@with_pipelines
+class ReopensTheDrained(Pipelines):
+    """Waits for items for a task to which all had come."""
+
+    def reserve(self, gang):
+        for member in gang.members:
+            if not member.finished and gang.anew:
+                member.opened = False
+        super().reserve(gang)
+
+
+@with_pipelines
+class StartsBeforeItBegins(Pipelines):
+    """Starts instances of items that had come on any slot, before the others have theirs."""
+
+    def elastic(self, pool):
+        found = [
+            member for member in self._active.values()
+            if member.node.pool == pool and member.ready and not member.is_refused
+        ]  # fmt: skip
+        return min(found, key=lambda member: member.rank, default=None)
+
+
+@with_pipelines
+class EndsNoQueueOfTheKept(Pipelines):
+    """Does not end queues whose publishers have all ended in an earlier session."""
+
+    def _look_at(self, queue, left=None):
+        if not (queue.publishers[0].gang.anew and not queue.is_filled()):
+            super()._look_at(queue, left)
+
+
+@with_pipelines
+class BeginsOnlyWhatHadRun(Pipelines):
+    """Waits for a member that had ended because it had no items."""
+
+    def begin_anew(self):
+        gangs, self.gangs = self.gangs, [gang for gang in self.gangs if gang.begun]
+        super().begin_anew()
+        self.gangs = gangs
+
+
+@with_pipelines
+class AsksAllAnew(Pipelines):
+    """Looks at conditions again that were true when the pipeline had begun."""
+
+    def settle(self, member):
+        member.gang.anew = False
+        super().settle(member)
+
+
+@with_pipelines
+class LeavesOpenWhatIsStopped(Pipelines):
+    """Waits for items after a stop that came before the pipeline had begun anew."""
+
+    def may_open(self, _node):
+        return False
+
+
+class AsksBeforeItBegins(Scheduler):
+    """Looks at the conditions of instances of items before their pipeline has begun."""
+
+    def _ask_after_folding(self):
+        for node in self._unasked:
+            if node.member is not None and node.state == "waiting" and not node.member.gang.begun:
+                self.ask(node)
+        super()._ask_after_folding()
+
+
 MUTANTS = [
     found for found in list(globals().values())
-    if isinstance(found, type) and issubclass(found, Scheduler) and found is not Scheduler
+    if isinstance(found, type) and issubclass(found, Scheduler) and found not in (Scheduler, Anew)
 ]  # fmt: skip
 
 

@@ -209,6 +209,8 @@ class Queues:
         if channel is None:
             return  # the system tells who writes to a plain pipe
         channel.close(drain=drain)
+        if channel.record is not None:
+            channel.record.remove()  # who publishes to it ends well without having published all
         if drain:
             return
         for task in channel.spec.publishers:
@@ -237,12 +239,15 @@ class Queues:
         if task in self._feeders:
             self._feeders[task].stop()
 
-    def give_back(self, task: str, item: str) -> None:
-        """Let others have an item, JSON text, that was taken for *task* and is not needed."""
+    def give_back(self, task: str, item: str, *, recorded: bool) -> None:
+        """Let others have an item, JSON text, that was taken for *task* and is not needed.
+
+        *recorded*: it is in the journal that it came for *task*.
+        """
         source = self.plan.tasks[task].source
         assert source is not None
         line, channel = self._line(source, item), self._channels[source]
-        if channel.record is not None:
+        if recorded and channel.record is not None:
             channel.record.published([line])
         channel.give_back(iter([(line, 0)]), 1)
 
@@ -294,10 +299,9 @@ class Queues:
 
     def remove_records(self) -> None:
         """Remove what a later session of the run would need: there will be none."""
-        for name, channel in self._channels.items():
+        for channel in self._channels.values():
             if channel.record is not None:
-                with suppress(OSError):
-                    os.unlink(record_path(self.folder, name))
+                channel.record.remove()
 
     def close_all(self) -> None:
         """Give everything back."""

@@ -104,9 +104,13 @@ class ItemRecord:
             while data and self._descriptor >= 0:
                 data = data[os.write(self._descriptor, data) :]
         except OSError:
-            with suppress(OSError):
-                os.unlink(self._path)
-            self.close()
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove it: nothing can be resumed from it."""
+        self.close()
+        with suppress(OSError):
+            os.unlink(self._path)
 
     def undelivered(self) -> tuple[Iterator[bytes], int]:
         """Return what was published before it was opened and is not done, and how many that are."""

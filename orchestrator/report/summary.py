@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.events import Asked, Ended, Noted, Recorded, Retrying, Returned, Started
+from orchestrator.events import Asked, Ended, Finished, Noted, Recorded, Retrying, Returned, Started
 from orchestrator.places import in_commands, relative
 from orchestrator.report.narrator import in_words
 from orchestrator.report.tail import last_lines
@@ -25,6 +25,7 @@ class Failures:
         self._run = run
         self.failed: dict[str, tuple[Ended, float]] = {}
         self.given_up: dict[tuple[str, int], str] = {}
+        self._may_go_on = False
 
     def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
         """Take note of what ended."""
@@ -43,6 +44,8 @@ class Failures:
                     self.failed.pop(task, None)
                 case Returned(task, attempt):
                     self.given_up.pop((task, attempt), None)
+                case Finished(state):
+                    self._may_go_on = state != "succeeded"
 
     def tick(self) -> None:
         """Nothing to do while nothing happens."""
@@ -102,7 +105,7 @@ class Failures:
         for (task, _), trace in self.given_up.items():
             where = next((x.strip() for x in reversed(trace.splitlines()) if "File " in x), "")
             parts.append(f"orch: the thread of task {quote(task)} still runs: {printable(where)}\n")
-        if self.failed:
+        if self._may_go_on:
             parts.append(
                 f"orch: to go on where it stopped: orch resume {in_commands(self._run.path)}\n"
             )
