@@ -4,7 +4,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -84,9 +84,12 @@ def comes_to(condition: Callable[[], bool]) -> bool:
 
 
 @pytest.fixture
-def brood(job: Builder) -> Brood:
-    """Give a program that starts them."""
-    return Brood(job)
+def brood(job: Builder) -> Iterator[Brood]:
+    """Give a program that starts them; none is left, whatever the test finds."""
+    found = Brood(job)
+    yield found
+    for pid in found.alive():
+        os.kill(pid, signal.SIGKILL)
 
 
 def family(running: Background) -> dict[str, int]:
