@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
-import structlog
 
 from orchestrator.spec.durations import show
 from orchestrator.spec.words import printable
@@ -20,6 +19,7 @@ from orchestrator.spec.words import printable
 Format = Literal["console", "keyvalue", "json"]
 Fields = MutableMapping[str, Any]
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_EVERY_RUN = frozenset({"run started", "run succeeded"})  # written as by structlog, without it
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _COLOURS = {"debug": _DIM, "info": "", "warning": "\x1b[33m", "error": "\x1b[31m"}
 _MARKS = {
@@ -70,13 +70,7 @@ class Log:
         self._outlets: list[tuple[Sink, Format, Callable[[Fields], str], list[str]]] = []
         self._level = LEVELS[level]
         self._told_broken: set[str] = set()
-        self._logger = structlog.wrap_logger(
-            None,
-            processors=[self._render],
-            wrapper_class=structlog.make_filtering_bound_logger(self._level),
-            context_class=dict,
-            run=run,
-        ).bind()
+        self._logger: Any = None
 
     def add(self, sink: Sink, form: Format, *, colour: bool = False) -> None:
         """Send every line to *sink* too, in format *form*."""
@@ -84,10 +78,32 @@ class Log:
 
     def log(self, level: str, event: str, /, **fields: Any) -> None:
         """Log *event*; it is written by the next ``flush``."""
+        if self._logger is None:
+            if event in _EVERY_RUN:
+                if LEVELS[level] >= self._level:
+                    self._add(level, {"run": self._run, **fields, "event": event})
+                return
+            self._logger = self._through_structlog()
         if level == "info":
             self._logger.info(event, **fields)
         else:
             self._logger.log(LEVELS[level], event, **fields)
+
+    def _through_structlog(self) -> Any:
+        """Return the logger; its import costs more than a small run."""
+        import structlog  # noqa: PLC0415 - only where there is more to say than of every run
+
+        def render(_logger: Any, method: str, fields: Fields) -> str:
+            self._add(method, fields)
+            raise structlog.DropEvent
+
+        return structlog.wrap_logger(
+            None,
+            processors=[render],
+            wrapper_class=structlog.make_filtering_bound_logger(self._level),
+            context_class=dict,
+            run=self._run,
+        ).bind()
 
     def succeeded(self, task: str, attempt: int, mode: str, duration_s: float) -> None:
         """Log that an attempt succeeded.
@@ -117,14 +133,13 @@ class Log:
         """Tell whether lines of *level* are wanted."""
         return LEVELS[level] >= self._level and bool(self._outlets)
 
-    def _render(self, _logger: Any, method: str, fields: Fields) -> str:
+    def _add(self, level: str, fields: Fields) -> None:
         if self._mask is not None:
             fields = self._mask(fields)
         event = fields.pop("event")
-        line = {"timestamp": _now_text(), "level": method, "event": event, **fields}
+        line = {"timestamp": _now_text(), "level": level, "event": event, **fields}
         for _, _, render, lines in self._outlets:
             lines.append(render(line))
-        raise structlog.DropEvent
 
     def flush(self) -> None:
         """Write what was logged since the last time."""

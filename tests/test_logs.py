@@ -1,6 +1,8 @@
 """The log: the same facts in each format, whatever a task says."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -72,3 +74,22 @@ def test_a_number_too_long_to_be_shown():
     """What Python refuses to write out does not stop the log."""
     line = json.loads(logged("json", lambda log: log.log("info", "x", huge=10**5000)))
     assert line["huge"] == "<unprintable>"
+
+
+def test_a_run_with_nothing_to_say_imports_no_structlog():
+    """Its import costs more than a small run; the lines of every run look the same without it."""
+    script = (
+        "import sys\nfrom orchestrator.logs import Log, Sink\nout = []\nlog = Log('r')\n"
+        "log.add(Sink('s', out.append), 'json')\nlog.log('info', 'run started', job='j')\n"
+        "print('structlog' in sys.modules)\nlog.log('info', 'other')\nlog.log('debug', 'no')\n"
+        "log.log('info', 'run started', job='j')\nlog.flush()\nprint('structlog' in sys.modules)\n"
+        "print(b''.join(out).decode(), end='')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    before, after, *lines = done.stdout.splitlines()
+    assert (before, after) == ("False", "True")
+    first, _, last = (json.loads(line) for line in lines)
+    assert list(first) == list(last) == ["timestamp", "level", "event", "run", "job"]
+    assert {**first, "timestamp": ""} == {**last, "timestamp": ""}
