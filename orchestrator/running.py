@@ -122,8 +122,8 @@ class Run:
             if redirect:
                 stack.enter_context(_redirected(self.path))
             stack.enter_context(streams.installed())
-            stack.enter_context(functions.importing_from(self.plan.root))
             _import_own(self.plan.root)
+            stack.enter_context(functions.importing_from(self.plan.root))
             poller = Poller(lambda error: self.inbox.put(Broken(error, self.clock.now())))
             watcher = Watcher(poller, self._heard, self._left)
             stack.callback(watcher.close)

@@ -399,7 +399,7 @@ def test_root_is_not_where_orch_was_called(job: Builder) -> None:
 def test_user_module_may_bear_a_standard_name(job: Builder) -> None:
     """A ``queue.py`` and a ``rich.py`` beside the job break neither orch nor its tasks."""
     job.module(MODULE)
-    for name in ("queue", "json", "rich", "structlog", "signal"):
+    for name in ("queue", "json", "rich", "structlog", "signal", "jinja2", "pygments"):
         job.module("raise SystemExit('the wrong module')", name)
     job.tasks("""
         a: {mode: thread, function: "m:coroutine"}
