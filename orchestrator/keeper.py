@@ -29,7 +29,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from orchestrator import procfs
+from orchestrator import descriptors, procfs
 from orchestrator.procfs import PATIENCE_S, descendants, kill, kill_carriers
 
 PASSED_ON = (
@@ -259,9 +259,7 @@ def _rename() -> None:
     title = f"watchdog of pid {_started_pid}".encode()
     with suppress(OSError, ValueError, IndexError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_NAME, b"watchdog", 0, 0, 0)
-        start, end = (
-            int(field) for field in procfs.stat(os.getpid())[45:47]
-        )  # the argv of proc(5)
+        start, end = map(int, procfs.stat(os.getpid())[45:47])  # the argv of proc(5)
         room = end - start
         if 0 < room < _MAX_LETTER:
             ctypes.memset(start, 0, room)
@@ -276,7 +274,8 @@ class Guard:
 
     def __init__(self, run_id: str) -> None:
         """Start it. Raises ``OSError``."""
-        read, self._write = os.pipe()
+        read, write = os.pipe()
+        self._write = descriptors.hold(write)  # or its end is not seen while a forked child lives
         env = {k: v for k, v in os.environ.items() if not k.startswith("ORCH_")}
         try:
             self._process = subprocess.Popen(
@@ -290,31 +289,14 @@ class Guard:
                 cwd="/",
             )
         except OSError:
-            os.close(self._write)
+            descriptors.close(self._write)
             raise
         finally:
             os.close(read)
-        _guards.add(self)
 
     def close(self) -> None:
         """Send it away."""
-        _guards.discard(self)
         with suppress(OSError):
             os.write(self._write, _DONE)
-        os.close(self._write)
+        descriptors.close(self._write)
         self._process.wait()
-
-    def forget(self) -> None:
-        """In a forked child: let its end be seen while the child lives."""
-        os.close(self._write)
-
-
-_guards: set[Guard] = set()
-
-
-def _forget_guards() -> None:
-    while _guards:
-        _guards.pop().forget()
-
-
-os.register_at_fork(after_in_child=_forget_guards)

@@ -9,12 +9,14 @@ import sysconfig
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from orchestrator.checks import Checker
+from orchestrator.digests import Digests
 from orchestrator.errors import Mark, Problem, Report, SpecError, TemplateError, UsageError, Where
 from orchestrator.plan import build as building
 from orchestrator.plan import params as parameters
@@ -68,6 +70,12 @@ class Loaded:
     names: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     secrets: Secrets | None = None
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The digest of each task, with its code as it was when this was first asked."""
+        digests = Digests(self.plan, self.job.env)
+        return {name: digests.of(task) for name, task in self.plan.tasks.items()}
 
 
 def read(file: str, data: bytes | None = None) -> Source:

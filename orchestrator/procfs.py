@@ -112,28 +112,25 @@ def group_of(leader: int) -> list[int]:
     found = []
     for pid in processes():
         fields = stat(pid)
-        if pid != leader and fields and int(fields[2]) == leader and fields[0] not in ("Z", "X"):
+        if pid != leader and fields and int(fields[2]) == leader and not has_ended(pid):
             found.append(pid)
     return found
 
 
-def kill_carriers(run_id: str, *, tasks_only: bool = False) -> list[int]:
+def kill_carriers(run_id: str, *, tasks_only: bool = False) -> None:
     """Kill all that carries the cookie of the run, but for this process and what it descends from.
 
-    Returns whom it hit. Processes that cleared their environment are not found.
+    Processes that cleared their environment are not found.
     """
     spared = set(ancestors())
-    hit: list[int] = []
     due = time.monotonic() + PATIENCE_S
     while time.monotonic() < due:
         found = [p for p in carriers(run_id, tasks_only=tasks_only) if p not in spared]
         for pid in found:
             kill(pid, signal.SIGKILL)
-        hit += [pid for pid in found if pid not in hit]
         if all(map(has_ended, found)):
-            break
+            return
         time.sleep(0.005)  # until the kernel is through with them
-    return hit
 
 
 def ancestors() -> Iterator[int]:

@@ -198,14 +198,13 @@ class History:
             if name not in changed and self._has_settled(name, task)
         }
         kept: set[str] = set()
-        needs = {}
-        for name in plan.tasks:  # what one of a pipeline needs, all of it does
-            gang = gang_of.get(name)
-            members = gang.members if gang is not None else (name,)
-            needs[name] = {n for m in members for n in plan.tasks[m].needs if n not in members}
+        members_of = {n: gang_of[n].members if n in gang_of else (n,) for n in plan.tasks}
+        needs = {  # what one of a pipeline needs, all of it does
+            name: {n for m in members for n in plan.tasks[m].needs if n not in members}
+            for name, members in members_of.items()
+        }
         for name in levels(needs)[0]:
-            gang = gang_of.get(name)
-            members = gang.members if gang is not None else (name,)
+            gang, members = gang_of.get(name), members_of[name]
             if name in kept or not needs[name] <= kept:
                 continue
             if settled.issuperset(members):
@@ -262,7 +261,7 @@ class History:
         found = [event for _, event in line.others]
         if task.source is not None:
             is_over = any(isinstance(event, Drained) for event in found)
-            arrived = sum(isinstance(event, Arrived) for event in found)
+            arrived = self._arrived(name)
         else:
             counts = [event.instances for event in found if isinstance(event, Expanded)]
             is_over, arrived = bool(counts), counts[-1] if counts else 0
@@ -323,10 +322,9 @@ class History:
             yield line.skipped
         elif line.ended is not None:
             place, ended = line.ended
-            yield (
-                place,
-                ended if ended.outcome == "ok" else ended._replace(final=True, left_running=False),
-            )
+            if ended.outcome != "ok":
+                ended = ended._replace(final=True, left_running=False)
+            yield place, ended
 
     def _lost(self, crash: str | None) -> Iterator[Ended]:
         """Yield the ends of the attempts that were under way when orch ended."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from orchestrator import keeper
 from orchestrator.clock import Clock
-from orchestrator.digests import Digests
 from orchestrator.errors import EnvironmentFault, SpecError
 from orchestrator.journal import Record, headline
 from orchestrator.loading import STDIN, Choices, Loaded, load
@@ -15,7 +14,6 @@ from orchestrator.plan.model import Plan
 from orchestrator.procfs import kill_carriers
 from orchestrator.queues.spool import record_path
 from orchestrator.recovery import History
-from orchestrator.report.document import View
 from orchestrator.running import Past, Run
 from orchestrator.spec.words import listing
 
@@ -68,7 +66,8 @@ def _resumed(
 ) -> Run | None:
     folder = locked.path
     record = Record(folder, whole=True)
-    if View.of(folder, record).state == "succeeded":
+    _, finished = headline(folder)
+    if finished is not None and finished.state == "succeeded":
         locked.release()
         return None
     kill_carriers(folder.name)  # what a machine without keepers may have left
@@ -117,9 +116,4 @@ def _loaded(record: Record, meta: dict[str, Any]) -> Loaded:
 def _changed(record: Record, loaded: Loaded) -> list[str]:
     """Return the tasks that are not what they were."""
     before = {row.name: row.digest for row in record.tasks}
-    digests = Digests(loaded.plan, loaded.job.env)
-    return [
-        name
-        for name, task in loaded.plan.tasks.items()
-        if name in before and digests.of(task) != before[name]
-    ]
+    return [n for n, digest in loaded.digests.items() if n in before and digest != before[n]]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__, functions, keeper, signals, streams, surroundings
 from orchestrator.clock import Clock, wall_text
-from orchestrator.digests import Digests
 from orchestrator.engine import Engine, Inbox, Observer
 from orchestrator.errors import EnvironmentFault, JournalError
 from orchestrator.events import Broken, Finished, Noted, Recorded, Resumed
@@ -158,8 +157,7 @@ class Run:
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         """Where no keeper does it, see to it that no program outlives the run."""
-        alone = all(task.mode == "thread" for task in self.plan.tasks.values())
-        if keeper.is_kept() or alone or sys.platform != "linux":
+        if keeper.is_kept() or not self._starts_processes() or sys.platform != "linux":
             yield
             return
         guard = keeper.Guard(self.id)
@@ -168,6 +166,9 @@ class Run:
         finally:
             kill_carriers(self.id, tasks_only=True)
             guard.close()
+
+    def _starts_processes(self) -> bool:
+        return any(task.mode != "thread" for task in self.plan.tasks.values())
 
     @property
     def mask(self) -> Callable[[str], str] | None:
@@ -245,7 +246,7 @@ class Run:
     def _socket(self, watcher: Watcher) -> str:
         """Listen for what programs say; without a socket they write to their logs."""
         path = str(self.path / "orch.sock")
-        if all(task.mode == "thread" for task in self.plan.tasks.values()):
+        if not self._starts_processes():
             return path
         try:
             watcher.listen(path)
@@ -353,9 +354,8 @@ def joined(plan: Plan) -> dict[str, Any]:
 
 
 def _task_rows(loaded: Loaded) -> Iterator[TaskRow]:
-    digests = Digests(loaded.plan, loaded.job.env)
-    for task in loaded.plan.tasks.values():
-        yield TaskRow(task.name, task.mode, _instances(task), digests.of(task))
+    for name, task in loaded.plan.tasks.items():
+        yield TaskRow(name, task.mode, _instances(task), loaded.digests[name])
 
 
 def _instances(task: PlanTask) -> int | None:

@@ -35,7 +35,6 @@ def resume(  # noqa: PLR0913, PLR0917 - the options of a command line
     are those of ``orch run``.
     """
     folder = options.run_folder(run, state_dir)
-
     telling = session.Telling(as_json, events, log_format, log_file, quiet, verbose, task_output)
 
     def make() -> Run | None:

@@ -271,6 +271,11 @@ class Channel:
         self._in += count
         self._returned.append((line, 0) for line in lines)
 
+    def published(self, lines: Iterable[bytes]) -> None:
+        """Take note that *lines*, which come by another way than ``put``, are to be delivered."""
+        if self.record is not None:
+            self.record.published(lines)
+
     def done(self, lines: Iterable[bytes]) -> None:
         """Take note that *lines* need not be delivered again."""
         if self.record is not None:

@@ -133,8 +133,8 @@ class Inlet:
 
     def _accept(self, lines: list[bytes]) -> None:
         """Take note of *lines* here: what their publisher was given is done once they are read."""
-        if self._channel.record is not None and not self._channel.closed:
-            self._channel.record.published(lines)
+        if not self._channel.closed:
+            self._channel.published(lines)
         self._lines.extend(lines)
 
     def drain(self) -> bool:

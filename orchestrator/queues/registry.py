@@ -247,8 +247,8 @@ class Queues:
         source = self.plan.tasks[task].source
         assert source is not None
         line, channel = self._line(source, item), self._channels[source]
-        if recorded and channel.record is not None:
-            channel.record.published([line])
+        if recorded:
+            channel.published([line])
         channel.give_back(iter([(line, 0)]), 1)
 
     def delivered(self, task: str, item: str) -> None:

@@ -1,15 +1,16 @@
-"""Lines kept on disk: what a program has taken and may have to be given again; dead letters; what
-of a queue would have to be delivered again if orch were killed."""  # noqa: D205, D209 - one sentence
+"""Lines kept on disk: to be given again to the next attempt, or in the next session of the run."""
 
 import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 FILE_MODE = 0o600
 _CHUNK = 65536
+_LINES_AT_ONCE = 1000  # of what may be all that a program was given
 
 
 class Spool:
@@ -99,10 +100,12 @@ class ItemRecord:
         self._add(_DONE, lines)
 
     def _add(self, mark: bytes, lines: Iterable[bytes]) -> None:
-        data = memoryview(b"".join(mark + line + b"\n" for line in lines))
+        left = iter(lines)
         try:
-            while data and self._descriptor >= 0:
-                data = data[os.write(self._descriptor, data) :]
+            while self._descriptor >= 0 and (some := list(islice(left, _LINES_AT_ONCE))):
+                data = memoryview(b"".join(mark + line + b"\n" for line in some))
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
         except OSError:
             self.remove()
 

@@ -68,13 +68,10 @@ class View:
     last_at: float = 0.0
 
     @classmethod
-    def of(cls, folder: Path, record: Record | None = None) -> "View":
-        """Read the run in *folder*; *record* is its journal, if that was read already.
-
-        Raises ``JournalError``.
-        """
+    def of(cls, folder: Path) -> "View":
+        """Read the run in *folder*. Raises ``JournalError``."""
         live = is_live(folder)
-        record = record or Record(folder)
+        record = Record(folder)
         view = cls(folder, live, {**record.meta, "started_at": record.started_at})
         for row in record.tasks:
             view.lines[row.name] = _Line(row.mode)
