@@ -4,10 +4,12 @@
 ``task`` is what a running task knows about itself.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from orchestrator.api import Job, QueueResult, RunResult, TaskResult, load_job, run_job
     from orchestrator.current import task
     from orchestrator.errors import OrchError, SpecError
@@ -45,6 +47,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - orch itself does without
+
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value

@@ -5,19 +5,26 @@
 >>> result.tasks["total"].output
 """
 
+from __future__ import annotations
+
 import signal
 import threading
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 from orchestrator.clock import Clock
-from orchestrator.events import Outcome, RunState, State
-from orchestrator.loading import Choices, Loaded, load
-from orchestrator.plan.model import Plan
+from orchestrator.loading import Choices, load
 from orchestrator.report.document import View
 from orchestrator.running import Run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from typing import Any, Literal
+
+    from orchestrator.events import Outcome, RunState, State
+    from orchestrator.loading import Loaded
+    from orchestrator.plan.model import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class TaskResult:
     error: TaskError | None
     stdout: Path | None
     stderr: Path | None
-    instances: Mapping[str, "TaskResult"] = field(default_factory=dict)
+    instances: Mapping[str, TaskResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,7 @@ def run_job(
     run.go(lambda _: (), redirect=False, handle_signals=main)
     if run.ladder.last == signal.SIGINT:
         raise KeyboardInterrupt
-    return result_of(View.of(run.path).document(), run.path)
+    return result_of(View.of(Path(run.path)).document(), Path(run.path))
 
 
 def result_of(document: Mapping[str, Any], folder: Path) -> RunResult:

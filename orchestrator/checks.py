@@ -1,30 +1,36 @@
 """Whether what a plan names is there: functions, programs, modules, directories, Pythons."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
-from orchestrator import modules, probe
-from orchestrator.errors import Problem, Where
-from orchestrator.plan.build import default_where
-from orchestrator.plan.model import Plan, PlanTask
-from orchestrator.runners.folders import threads_have_folders
-from orchestrator.spec.models import Job
+import os
+import sys
+
+from orchestrator.errors import Problem
+from orchestrator.facts import Facts
 from orchestrator.spec.words import did_you_mean, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from orchestrator.errors import Where
+    from orchestrator.plan.draft import Draft
+    from orchestrator.plan.model import PlanTask
 
 PROBE_TIMEOUT_S = 60.0
 
 
 class Checker:
-    """Checks one plan; what is asked twice is looked at once."""
+    """Checks one plan; what is asked twice is looked at once.
 
-    def __init__(self, plan: Plan, job: Job) -> None:
-        self.plan, self.job = plan, job
-        self.root = plan.root
+    *facts* are what was found out about the user's modules before.
+    """
+
+    def __init__(self, draft: Draft, facts: Facts | None = None) -> None:
+        self.plan, self.draft = draft.plan, draft
+        self.root = draft.plan.root
+        self.facts = Facts() if facts is None else facts
         self.problems: list[Problem] = []
         self._said: dict[Any, str | None] = {}
 
@@ -62,13 +68,10 @@ class Checker:
             self.problems.append(Problem(self._where(task, key), said))
 
     def _where(self, task: PlanTask, key: str) -> Where:
-        spec = self.job.tasks[task.name]
-        if key == "python" and key not in {
-            *spec.model_fields_set,
-            *self.job.defaults.model_fields_set,
-        }:
+        draft = self.draft
+        if key == "python" and key not in {*draft.keys.get(task.name, ()), *draft.default_keys}:
             return ("python",)
-        return default_where(spec, self.job.defaults, task.name, key)
+        return draft.where(task.name, key)
 
     def _once(
         self, key: tuple[Any, ...], look: Callable[[PlanTask], str | None], task: PlanTask
@@ -81,16 +84,37 @@ class Checker:
         # what does not fit depends on the number of arguments and their names only
         args = task.args if isinstance(task.args, list | tuple) else None
         kwargs = task.kwargs if isinstance(task.kwargs, dict) else None
-        joined = _joined(task)
         key = (
-            "function", task.function, joined,
+            task.function or "", task.consume is not None, task.publish is not None,
             None if args is None else len(args), None if kwargs is None else tuple(kwargs),
         )  # fmt: skip
-        return self._once(
-            key,
-            lambda t: modules.check_function(t.function or "", self.root, args, kwargs, joined),
-            task,
-        )
+        if self.facts.is_sound(key, self.root):
+            return None
+        return self._once(key, lambda t: self._look_into(t, key, args, kwargs), task)
+
+    def _look_into(
+        self, task: PlanTask, key: tuple[Any, ...], args: Any, kwargs: Any
+    ) -> str | None:
+        from orchestrator import modules  # noqa: PLC0415 - reading code costs a whole start
+
+        name = task.function or ""
+        said = modules.check_function(name, self.root, args, kwargs, _joined(task))
+        if said is None:
+            self.facts.learn(key, name.partition(":")[0], self.module_file)
+        return said
+
+    def module_file(self, name: str) -> str | None:
+        """Return the source file of module *name*; None where it has none, or is not there."""
+        known, path = self.facts.file(name, self.root)
+        if known:
+            return path
+        from orchestrator import modules  # noqa: PLC0415 - reading code costs a whole start
+
+        try:
+            found = modules.find(name, self.root)
+        except modules.NotThere:
+            return None
+        return None if found is None else str(found)
 
     def _program(self, task: PlanTask) -> str | None:
         path = os.path.join(self.root, task.program or "")
@@ -105,10 +129,16 @@ class Checker:
         return f"no such program: {quote(task.program)} in {self.root}{near}"
 
     def _module(self, task: PlanTask) -> str | None:
+        name = task.module or ""
+        if self.facts.file(name, self.root)[0]:
+            return None
+        from orchestrator import modules  # noqa: PLC0415 - reading code costs a whole start
+
         try:
             modules.find(task.module or "", self.root)
         except modules.NotThere as error:
             return str(error)
+        self.facts.learn(None, name, self.module_file)
         return None
 
     def _dead_letter(self, name: str, path: str) -> None:
@@ -130,6 +160,8 @@ class Checker:
         return f"no such directory: {quote(task.cwd)} in {self.root}"
 
     def _own_folder(self, _task: PlanTask) -> str | None:
+        from orchestrator.runners.folders import threads_have_folders  # noqa: PLC0415
+
         if threads_have_folders():
             return None
         return "this system gives a thread no directory of its own; use mode `process`"
@@ -173,7 +205,7 @@ class Checker:
                 folder = task.cwd if isinstance(task.cwd, str) else ""
                 name = command[0]
                 path = os.path.join(self.root, folder, name) if "/" in name else name
-                if shutil.which(path) is None:
+                if _which(path) is None:
                     message = f"{quote(name)} is not found here"
                     where = (*self._where(task, "command"), 0)
                     found.append(Problem(where, message, level="warning"))
@@ -185,7 +217,9 @@ class Checker:
         return found
 
 
-def _joined(task: PlanTask) -> modules.Joined:
+def _joined(task: PlanTask) -> Any:
+    from orchestrator import modules  # noqa: PLC0415
+
     return modules.Joined(task.consume is not None, task.publish is not None)
 
 
@@ -196,12 +230,23 @@ def resolve_python(named: str, root: str) -> str | None:
         path = os.path.join(path, "bin", "python")
     if os.path.isfile(path) and os.access(path, os.X_OK):
         return path
-    return shutil.which(named) if "/" not in named else None
+    return _which(named) if "/" not in named else None
+
+
+def _which(name: str) -> str | None:
+    from shutil import which  # noqa: PLC0415 - for names on PATH only
+
+    return which(name)
 
 
 def _probe(calls: list[tuple[Any, ...]], root: str) -> list[str | None]:
     if not calls:
         return []
+    import json  # noqa: PLC0415 - for ``orch check`` only
+    import subprocess  # noqa: PLC0415
+
+    from orchestrator import probe  # noqa: PLC0415
+
     try:
         done = subprocess.run(
             [sys.executable, "-P", probe.__file__],

@@ -5,14 +5,39 @@ found by a context variable, which the task's own threads inherit; in a process 
 read from the environment, and speaks to orch by the datagram socket ``$ORCH_SOCKET``.
 """
 
-import json
+from __future__ import annotations
+
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    class Attempt(Protocol):
+        """An attempt, as ``task`` sees it."""
+
+        @property
+        def name(self) -> str | None:
+            """The task's name."""
+
+        @property
+        def attempt(self) -> int | None:
+            """Which try it is, from 1."""
+
+        @property
+        def run_id(self) -> str | None:
+            """The run's id."""
+
+        def cancelled(self) -> bool:
+            """Tell whether the attempt was asked to stop."""
+
+        def note(self, kind: str, data: dict[str, Any]) -> None:
+            """Pass progress, or a line for the log, to orch."""
+
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 MAX_DATAGRAM_BYTES = 64 * 1024
@@ -20,28 +45,6 @@ MAX_DATAGRAM_BYTES = 64 * 1024
 
 class TaskCancelled(Exception):
     """Raised by ``task.check()`` once the task was asked to stop."""
-
-
-class Attempt(Protocol):
-    """An attempt, as ``task`` sees it."""
-
-    @property
-    def name(self) -> str | None:
-        """The task's name."""
-
-    @property
-    def attempt(self) -> int | None:
-        """Which try it is, from 1."""
-
-    @property
-    def run_id(self) -> str | None:
-        """The run's id."""
-
-    def cancelled(self) -> bool:
-        """Tell whether the attempt was asked to stop."""
-
-    def note(self, kind: str, data: dict[str, Any]) -> None:
-        """Pass progress, or a line for the log, to orch."""
 
 
 class ThreadAttempt:
@@ -87,6 +90,8 @@ class _ProcessAttempt:
         """Tell whether TERM has come, from the first time that this was asked."""
         if not self._listens and self.name is not None:
             self._listens = True
+            import signal  # noqa: PLC0415 - few tasks ask
+
             main = threading.current_thread() is threading.main_thread()
             if main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
                 signal.signal(signal.SIGTERM, self._on_term)
@@ -105,7 +110,8 @@ class _ProcessAttempt:
             sys.stderr.write(f"{data['level']}: {data['event']} {fields}".rstrip() + "\n")
 
     def _send(self, path: str, kind: str, data: dict[str, Any]) -> bool:
-        import socket  # noqa: PLC0415 - few programs speak
+        import json  # noqa: PLC0415 - few programs speak
+        import socket  # noqa: PLC0415
 
         message = {"task": self.name, "attempt": self.attempt, "kind": kind, "data": data}
         payload = json.dumps(message, default=repr).encode()[:MAX_DATAGRAM_BYTES]
@@ -158,7 +164,7 @@ class TaskLog:
     def __init__(self, bound: dict[str, Any] | None = None) -> None:
         self._bound = bound or {}
 
-    def bind(self, /, **fields: Any) -> "TaskLog":
+    def bind(self, /, **fields: Any) -> TaskLog:
         """Return a log whose lines all carry *fields*."""
         return TaskLog({**self._bound, **fields})
 
@@ -188,6 +194,8 @@ def _speakable(value: Any) -> Any:
     """Return *value* if it is JSON data, else its repr: what is said leaves the task."""
     if value is None or isinstance(value, bool | float | str):
         return value
+    import json  # noqa: PLC0415 - for what is more than text and numbers
+
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError):

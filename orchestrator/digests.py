@@ -6,29 +6,41 @@ queues at its ends. It does not cover modules that those import, files that they
 that the system finds by their names. Values of secrets are in none of it.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable
-from hashlib import sha256
-from typing import Any
 
-import orjson
-
-from orchestrator import modules
-from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.plan.templates import Template
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from orchestrator.plan.model import Plan, PlanTask
+
+    sha256: Any
+else:  # with ``hashlib`` all of OpenSSL is loaded
+    try:
+        from _sha2 import sha256
+    except ImportError:
+        try:
+            from _sha256 import sha256
+        except ImportError:
+            from hashlib import sha256
+
 _LENGTH = 32
-_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class Digests:
     """Digests of the tasks of *plan*; each file is read once.
 
-    *env* is the job's ``env``, as it stands in the file.
+    *env* is the job's ``env``, as it stands in the file; *module_file* tells a module's file.
     """
 
-    def __init__(self, plan: Plan, env: Any) -> None:
+    def __init__(self, plan: Plan, env: Any, module_file: Callable[[str], str | None]) -> None:
         self._plan, self._env = plan, env
+        self._module_file = module_file
         self._files: dict[str, str] = {}
         self._found: dict[str, str | None] = {}
 
@@ -42,7 +54,7 @@ class Digests:
             task.publish, task.consume, task.source, queue and queue.format,
             self._env, self._code(task),
         ]  # fmt: skip
-        return sha256(_bytes(parts)).hexdigest()[:_LENGTH]
+        return _digest(_bytes(parts))[:_LENGTH]
 
     def _code(self, task: PlanTask) -> str | None:
         """Return the digest of the file that *task* names; None where it names none of its own."""
@@ -63,11 +75,7 @@ class Digests:
 
     def _module(self, name: str) -> str | None:
         if name not in self._found:
-            try:
-                path = modules.find(name, self._plan.root)
-            except modules.NotThere:
-                path = None
-            self._found[name] = None if path is None else str(path)
+            self._found[name] = self._module_file(name)
         return self._found[name]
 
     def _file(self, path: str) -> str:
@@ -85,24 +93,22 @@ def _content(path: str) -> str:
                 digest.update(data)
     except OSError as error:
         return f"cannot be read: {error.errno}"
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
-def _bytes(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, default=_text, option=_OPTIONS)
-    except (TypeError, ValueError):  # half characters, huge numbers
-        return repr(_plain(value)).encode("utf-8", "surrogatepass")
+def _digest(data: bytes) -> str:
+    return str(sha256(data).hexdigest())
 
 
-def _text(value: Any) -> Any:
-    return ["{{", value.text] if isinstance(value, Template) else repr(value)
+def _bytes(parts: list[Any]) -> bytes:
+    return repr([_plain(part) if part else part for part in parts]).encode("utf-8", "surrogatepass")
 
 
 def _plain(value: Any) -> Any:
+    """Return *value* with its mappings in order and its templates as their text."""
     make: Callable[[Any], Any] = _plain
     if isinstance(value, dict):
         return {str(key): make(inner) for key, inner in sorted(value.items(), key=repr)}
     if isinstance(value, list | tuple):
         return [make(inner) for inner in value]
-    return _text(value) if isinstance(value, Template) else value
+    return ["{{", value.text] if isinstance(value, Template) else value

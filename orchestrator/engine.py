@@ -6,14 +6,11 @@ transaction, and only then is anything done. The scheduler is memory only, so no
 before the record is made; if the record fails, nothing is acted on.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from __future__ import annotations
+
 from heapq import heappop, heappush
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator import jsonio
-from orchestrator.clock import Clock
 from orchestrator.errors import JournalError, TemplateError
 from orchestrator.events import (
     KINDS,
@@ -22,17 +19,14 @@ from orchestrator.events import (
     Broken,
     Decided,
     Ended,
-    Event,
     Expanded,
     Failure,
     Finished,
     Fired,
-    Measured,
     Noted,
-    Recorded,
     Started,
 )
-from orchestrator.journal import Journal
+from orchestrator.lean import queue
 from orchestrator.nodes import (
     Arm,
     CloseQueue,
@@ -48,32 +42,46 @@ from orchestrator.nodes import (
 )
 from orchestrator.plan import templates
 from orchestrator.plan.fill import items as items_of
-from orchestrator.plan.model import Plan, PlanTask
-from orchestrator.plan.prepare import Preparer, condition
-from orchestrator.runners import Runner
-from orchestrator.scheduler import Scheduler
-from orchestrator.secrets import Secrets
+from orchestrator.plan.prepare import condition
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # few jobs have queues
-    from orchestrator.queues.registry import Queues
+    from collections.abc import Iterable, Mapping, Sequence
+    from queue import SimpleQueue
+    from typing import Any, Protocol
 
-Inbox = SimpleQueue[Event]
+    from orchestrator.clock import Clock
+    from orchestrator.events import (
+        Event,
+        Measured,
+        Recorded,
+    )
+    from orchestrator.journal import Journal
+    from orchestrator.plan.model import Plan, PlanTask
+    from orchestrator.plan.prepare import Preparer
+    from orchestrator.queues.registry import Queues
+    from orchestrator.runners import Runner
+    from orchestrator.scheduler import Scheduler
+    from orchestrator.secrets import Secrets
+
+    Inbox = SimpleQueue[Event]
+
+    class Observer(Protocol):
+        """Someone who is told what happened, after it was recorded."""
+
+        tick_s: float | None
+
+        def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
+            """Take note of the *events* of one turn."""
+
+        def tick(self) -> None:
+            """Be called about every ``tick_s`` seconds while nothing happens."""
+
+
 # How often what queues have seen is recorded while they are in use, for who looks from outside.
 MEASURE_S = 2.0
 MEASURE_SHARE = 0.01  # of a long run: the record does not grow with its length
 _MEASURE = ("measure",)
-
-
-class Observer(Protocol):
-    """Someone who is told what happened, after it was recorded."""
-
-    tick_s: float | None
-
-    def told(self, events: Sequence[Recorded | Noted | Asked]) -> None:
-        """Take note of the *events* of one turn."""
-
-    def tick(self) -> None:
-        """Be called about every ``tick_s`` seconds while nothing happens."""
 
 
 class Engine:
@@ -89,7 +97,7 @@ class Engine:
         preparer: Preparer,
         clock: Clock,
         inbox: Inbox,
-        queues: "Queues | None" = None,
+        queues: Queues | None = None,
         secrets: Secrets | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -135,7 +143,7 @@ class Engine:
             while scheduler.running and (left_s := due - self.clock.now()) > 0:
                 try:
                     scheduler.apply(self.inbox.get(timeout=left_s))
-                except Empty:
+                except queue.Empty:
                     break
 
     def _events(self) -> list[Event]:
@@ -145,7 +153,7 @@ class Engine:
             events.append(self.inbox.get(timeout=self._patience_s()))
             while True:
                 events.append(self.inbox.get_nowait())
-        except Empty:
+        except queue.Empty:
             pass
         if self._timers:
             now = self.clock.now()
@@ -264,7 +272,7 @@ class Engine:
                 assert self.queues is not None
                 self._act_on(self.queues, action)
 
-    def _act_on(self, queues: "Queues", action: Any) -> None:
+    def _act_on(self, queues: Queues, action: Any) -> None:
         match action:
             case Feed(name, most):
                 queues.feed(name, most)
@@ -335,7 +343,7 @@ class Engine:
             self._outputs[name] = {"output": [None] * count}
 
     def _keep_items(self, event: Expanded) -> None:
-        self.plan.tasks[event.task].items = json.loads(event.items)
+        self.plan.tasks[event.task].items = jsonio.loads(event.items)
         self._make_room(event.task, event.instances)
 
     def _keep_item(self, event: Arrived) -> None:

@@ -8,23 +8,26 @@ OrchError
 └── TemplateError      -   a template failed; becomes a SpecError or a ``launch_failed``
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from __future__ import annotations
 
-Where = tuple[str | int, ...]
+from orchestrator.records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    Where = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A place in a text; *line* and *column* count from 1."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with a job file, before it is tied to its place in the text.
 
     *where* is the path to it through the document (``("tasks", "load", "retry")``);
@@ -40,14 +43,13 @@ class Problem:
     level: Literal["error", "warning"] = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """A problem with its place: what is printed."""
 
     file: str
     mark: Mark
     problem: Problem
-    source_line: str = field(default="", repr=False)
+    source_line: str = ""
 
 
 class OrchError(Exception):

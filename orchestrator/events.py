@@ -5,14 +5,20 @@ outside hears of it. The others (``Fired``, ``Noted`` …) only move the loop. `
 since the first act of the run, by the monotonic clock; wall-clock times are for display only.
 """
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+from __future__ import annotations
 
-Outcome: TypeAlias = Literal["ok", "failed", "timed_out", "stopped", "lost", "launch_failed"]
-State: TypeAlias = Literal[
-    "waiting", "ready", "running", "backoff", "succeeded", "failed", "skipped", "cancelled"
-]
-RunState: TypeAlias = Literal["running", "interrupted", "succeeded", "failed", "cancelled"]
-StopReason: TypeAlias = Literal["signal", "timeout", "fail_fast"]
+from orchestrator.records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal, TypeAlias
+
+    Outcome: TypeAlias = Literal["ok", "failed", "timed_out", "stopped", "lost", "launch_failed"]
+    State: TypeAlias = Literal[
+        "waiting", "ready", "running", "backoff", "succeeded", "failed", "skipped", "cancelled"
+    ]
+    RunState: TypeAlias = Literal["running", "interrupted", "succeeded", "failed", "cancelled"]
+    StopReason: TypeAlias = Literal["signal", "timeout", "fail_fast"]
 
 
 class Failure(NamedTuple):
@@ -233,23 +239,25 @@ class Asked(NamedTuple):
     at: float
 
 
-Recorded: TypeAlias = (
-    Started
-    | Ended
-    | Postponed
-    | Returned
-    | Retrying
-    | Skipped
-    | Cancelled
-    | Expanded
-    | Arrived
-    | Drained
-    | Measured
-    | StopAsked
-    | Resumed
-    | Finished
-)
-Event: TypeAlias = Recorded | Left | Spoiled | Broken | Decided | Fired | Noted | Asked
+if TYPE_CHECKING:
+    Recorded: TypeAlias = (
+        Started
+        | Ended
+        | Postponed
+        | Returned
+        | Retrying
+        | Skipped
+        | Cancelled
+        | Expanded
+        | Arrived
+        | Drained
+        | Measured
+        | StopAsked
+        | Resumed
+        | Finished
+    )
+    Event: TypeAlias = Recorded | Left | Spoiled | Broken | Decided | Fired | Noted | Asked
+
 
 RECORDED: dict[str, type[Any]] = {
     "started": Started,

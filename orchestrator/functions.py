@@ -1,36 +1,47 @@
 """Calling a function that a job file names: the same on a thread and in a process of its own."""
 
+from __future__ import annotations
+
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, suppress
-from importlib import import_module
-from typing import Any, Protocol
 
 from orchestrator import jsonio
-from orchestrator.events import Failure, Outcome
+from orchestrator.events import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Protocol
+
+    from orchestrator.events import Outcome
+
+    Result = tuple[Outcome, str | None, Failure | None]
+
+    class Ends(Protocol):
+        """The ends of queues that a function has; without one, None."""
+
+        items: Iterator[Any] | None
+        """What it iterates over: the first argument of the function."""
+        publish: Callable[[Any], None] | None
+        """Takes each item that it yields. Raises ``Closed``, and ``OutputError`` for no item."""
+
+        def is_closed(self) -> bool:
+            """Tell whether nobody reads what it publishes any more."""
+
 
 MAX_TEXT_BYTES = 64 * 1024
+# What orch itself imports late, and a module of the same name at the job's root would stand in for.
+OWN_IMPORTS = (
+    "jinja2", "markdown_it", "markupsafe", "orjson", "pygments", "rich", "structlog", "yaml",
+)  # fmt: skip
 _OURS = __name__
 _found: dict[str, Callable[..., Any]] = {}
-
-Result = tuple[Outcome, str | None, Failure | None]
 
 
 class Closed(Exception):
     """Nobody reads what the task publishes any more."""
-
-
-class Ends(Protocol):
-    """The ends of queues that a function has; without one, None."""
-
-    items: Iterator[Any] | None
-    """What it iterates over: the first argument of the function."""
-    publish: Callable[[Any], None] | None
-    """Takes each item that it yields. Raises ``Closed``, ``OutputError`` for what is no item."""
-
-    def is_closed(self) -> bool:
-        """Tell whether nobody reads what it publishes any more."""
 
 
 @contextmanager
@@ -40,16 +51,37 @@ def importing_from(root: str) -> Iterator[None]:
     Modules from there are forgotten afterwards: the next job may have others of the same names.
     """
     path, before = sys.path[:], set(sys.modules)
+    sys.meta_path.append(_Unharmed)
+    _Unharmed.path = path
     place_root(root)
     try:
         yield
     finally:
         sys.path[:] = path
+        if _Unharmed in sys.meta_path:
+            sys.meta_path.remove(_Unharmed)
         _found.clear()
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None) or ""
             if name not in before and file.startswith(f"{root}/") and "site-packages" not in file:
                 del sys.modules[name]
+
+
+class _Unharmed:
+    """Finds what orch imports late, also where a task has emptied ``sys.path``."""
+
+    path: list[str]
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> Any:
+        """Return the spec of a module of Python's or of orch's own; None for all others."""
+        del target
+        top = name.partition(".")[0]
+        if path is not None or (top not in sys.stdlib_module_names and top not in OWN_IMPORTS):
+            return None
+        from importlib.machinery import PathFinder  # noqa: PLC0415 - it is there already
+
+        return PathFinder.find_spec(name, cls.path)
 
 
 def place_root(root: str) -> None:
@@ -75,7 +107,8 @@ def resolve(reference: str) -> Callable[..., Any]:
     function = _found.get(reference)
     if function is None:
         module, _, path = reference.partition(":")
-        target: Any = import_module(module)
+        __import__(module)
+        target: Any = sys.modules[module]
         for name in path.split("."):
             target = getattr(target, name)
         if not callable(target):
@@ -193,11 +226,13 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _traceback(error: BaseException) -> str:
-    import traceback  # noqa: PLC0415 - only a failure pays for it
-
     frames = error.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
+    try:
+        import traceback  # noqa: PLC0415 - only a failure pays for it
+    except BaseException:  # noqa: BLE001 - no descriptor left to read it with
+        return f"{type(error).__qualname__}\n"
     try:
         return "".join(traceback.format_exception(type(error), error, frames))
     except BaseException:  # noqa: BLE001 - its str, its repr or its cause may raise

@@ -7,19 +7,26 @@ Every row has a checksum, since SQLite does not look at what is inside of its pa
 system does not do WAL (network ones), SQLite's TRUNCATE mode takes over.
 """
 
-import json
+from __future__ import annotations
+
 import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
 from zlib import crc32
 
-import orjson
-
+from orchestrator import jsonio
 from orchestrator.errors import JournalError
-from orchestrator.events import KINDS, RECORDED, Ended, Failure, Finished, Recorded
+from orchestrator.events import KINDS, RECORDED, Ended, Failure, Finished
+from orchestrator.lean import sqlite3
+from orchestrator.records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any, Literal
+
+    from orchestrator.events import Recorded
+
+    Sync = Literal["normal", "full"]
 
 VERSION = 2
 FILE = "journal.db"
@@ -37,7 +44,6 @@ CREATE VIEW events AS
 _INSERT = "INSERT INTO turns (events, checksum) VALUES (?, ?)"
 _SELECT = "SELECT events, checksum FROM turns ORDER BY seq"
 _NEWEST = "SELECT number, meta FROM sessions ORDER BY number DESC LIMIT 1"
-Sync = Literal["normal", "full"]
 
 
 class TaskRow(NamedTuple):
@@ -52,30 +58,34 @@ class TaskRow(NamedTuple):
 class Journal:
     """The journal of a run that is under way."""
 
-    def __init__(self, folder: Path, *, sync: Sync = "normal") -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, sync: Sync = "normal") -> None:
         """Create the database in *folder*, or go on with the one that is there.
 
         What is recorded survives the death of the process; with *sync* ``full`` that of the
         machine. Raises ``JournalError``.
         """
-        self.path = folder / FILE
-        self._name = str(self.path)
-        is_new = not self.path.exists()
+        self.path = os.path.join(folder, FILE)
+        is_new = not os.path.exists(self.path)
         try:
             self._db = sqlite3.connect(self.path, isolation_level=None, cached_statements=16)
-            # a turn writes whole pages, and few rows; a checkpoint costs two fsyncs
-            self._db.execute("PRAGMA page_size = 1024")
+            if is_new:
+                self._make(sync)
             mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             self._db.execute("PRAGMA wal_autocheckpoint = 8000")
             if mode != "wal":
                 self._db.execute("PRAGMA journal_mode = TRUNCATE")
             self._db.execute(f"PRAGMA synchronous = {sync}")
-            if is_new:
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-                self._db.executescript(_SCHEMA)
-                self.path.chmod(0o600)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"cannot write {self.path}: {error}") from error
+
+    def _make(self, sync: Sync) -> None:
+        """Make the tables: at once, and no slower than that has to be."""
+        if sync == "normal":
+            self._db.execute("PRAGMA synchronous = OFF")  # nothing is on record yet
+        # a turn writes whole pages, and few rows; a checkpoint costs two fsyncs
+        self._db.execute("PRAGMA page_size = 1024")
+        self._db.executescript(f"BEGIN; PRAGMA user_version = {VERSION}; {_SCHEMA} COMMIT")
+        os.chmod(self.path, 0o600)
 
     def begin(
         self,
@@ -94,7 +104,7 @@ class Journal:
         try:
             self._db.execute("BEGIN")
             self._db.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?)", (session, json.dumps(meta), source)
+                "INSERT INTO sessions VALUES (?, ?, ?)", (session, jsonio.compact(meta), source)
             )
             self._db.executemany("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", rows)
             if events:
@@ -110,7 +120,7 @@ class Journal:
         of *events* is then recorded.
         """
         try:
-            os.stat(self._name)  # SQLite goes on with a file that was removed
+            os.stat(self.path)  # SQLite goes on with a file that was removed
             text = _text([_data(event) for event in events])
             self._db.execute(_INSERT, (text.decode(), crc32(text)))
         except (sqlite3.Error, OSError, TypeError, ValueError) as error:
@@ -131,13 +141,13 @@ class Record:
     *meta* is that of the newest session, and so are *tasks*; *started_at* is the first one's.
     """
 
-    def __init__(self, folder: Path, *, whole: bool = False) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, whole: bool = False) -> None:
         """Read the journal in *folder*, with *whole* every page of it.
 
         Raises ``JournalError`` where there is none to believe.
         """
-        path = folder / FILE
-        if not path.is_file():
+        path = os.path.join(folder, FILE)
+        if not os.path.isfile(path):
             raise JournalError(f"no journal in {folder}")
         try:
             with closing(sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True)) as db:
@@ -145,7 +155,7 @@ class Record:
         except (sqlite3.Error, ValueError, TypeError, OSError) as error:
             raise JournalError(f"{path} is damaged, and left as it is: {error}") from error
 
-    def _read(self, db: sqlite3.Connection, path: Path, *, whole: bool) -> None:
+    def _read(self, db: sqlite3.Connection, path: str, *, whole: bool) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             raise JournalError(
@@ -158,7 +168,7 @@ class Record:
         self.session, meta = _newest(db)
         self.meta: dict[str, Any] = meta
         first = db.execute("SELECT meta FROM sessions ORDER BY number LIMIT 1").fetchone()[0]
-        self.started_at: str = json.loads(first)["started_at"]
+        self.started_at: str = jsonio.loads(first)["started_at"]
         self.tasks = [
             TaskRow(*row)
             for row in db.execute(
@@ -194,36 +204,37 @@ def _newest(db: sqlite3.Connection) -> tuple[int, dict[str, Any]]:
     row = db.execute(_NEWEST).fetchone()
     if row is None:
         raise ValueError("it holds no session")
-    return row[0], json.loads(row[1])
+    return row[0], jsonio.loads(row[1])
 
 
-def headline(folder: Path) -> tuple[dict[str, Any], Finished | None]:
+def headline(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], Finished | None]:
     """Return a run's meta and how it finished, if it did, without reading all of it.
 
     Raises ``JournalError``.
     """
-    path = folder / FILE
+    path = os.path.join(folder, FILE)
     try:
         with closing(sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True)) as db:
             _, meta = _newest(db)
             first = db.execute("SELECT meta FROM sessions ORDER BY number LIMIT 1").fetchone()[0]
             row = db.execute(_SELECT + " DESC LIMIT 1").fetchone()
-        meta["started_at"] = json.loads(first)["started_at"]
+        meta["started_at"] = jsonio.loads(first)["started_at"]
         event = event_of(_events(row[0])[-1]) if row is not None else None
     except (sqlite3.Error, ValueError, TypeError, LookupError, OSError) as error:
         raise JournalError(f"{path} cannot be read: {error}") from error
     return meta, event if isinstance(event, Finished) else None
 
 
-def _uri(path: Path) -> str:
+def _uri(path: str) -> str:
     from urllib.parse import quote  # noqa: PLC0415 - for reading only
 
-    return quote(str(path.absolute()))
+    return quote(os.path.abspath(path))
 
 
 # An attempt that succeeded without an output, on a thread: the common one has nothing to say.
 _PLAIN_END = (None, None, "null", None, False, False, False, False, None)
 _PLAIN_LENGTH = 5
+_FEW = 50
 
 
 def _data(event: Recorded) -> tuple[Any, ...]:
@@ -237,17 +248,25 @@ def _data(event: Recorded) -> tuple[Any, ...]:
 
 
 def _text(events: list[Any]) -> bytes:
+    if len(events) < _FEW:
+        text = jsonio.simple(events)
+        if text is not None:
+            return text.encode()
+    import orjson  # noqa: PLC0415 - costs as much as Python's start, and pays for itself in bulk
+
     try:
         return orjson.dumps(events)
     except TypeError:  # half a character somewhere
-        return json.dumps(events).encode()
+        return jsonio.ascii_text(events).encode()
 
 
 def _events(text: str) -> list[Any]:
+    import orjson  # noqa: PLC0415 - for reading only
+
     try:
         found: list[Any] = orjson.loads(text)
     except ValueError:  # again: orjson has no half characters
-        found = json.loads(text)
+        found = jsonio.loads(text)
     return found
 
 
@@ -259,4 +278,5 @@ def event_of(data: Sequence[Any]) -> Recorded:
             fields += _PLAIN_END
         elif fields[7] is not None:
             fields[7] = Failure(*fields[7])
-    return cast("Recorded", RECORDED[kind](*fields))
+    event: Recorded = RECORDED[kind](*fields)
+    return event

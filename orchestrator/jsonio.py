@@ -1,10 +1,17 @@
 """What may be the output of a task: JSON, the same in every mode."""
 
-import json
-from typing import Any
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_BYTES = 2**20
 _ATOMS = (str, int, float, bool, type(None))
+_WORDS = {"null": None, "true": True, "false": False}
+_LARGE = 10**15  # a number below is written by all in the same way
+_SHORT = 1000
+_NOT_SIMPLE = object()
 
 
 class OutputError(Exception):
@@ -17,8 +24,11 @@ def dumps(value: Any, what: str = "output") -> str:
     Raises ``OutputError``: keys that are not text, numbers that are not finite, objects of other
     types, more than 1 MiB.
     """
-    if value is None:
-        return "null"
+    text = simple(value) if value.__class__ in _ATOMS else None
+    if text is not None and len(text) <= MAX_BYTES:
+        return text
+    import json  # noqa: PLC0415 - most outputs are simple, and it costs a third of Python's start
+
     try:
         _check_keys(value)
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -40,6 +50,66 @@ def dumps(value: Any, what: str = "output") -> str:
     if size_bytes > MAX_BYTES:
         raise OutputError(f"{what} is {size_bytes} bytes of JSON, expected at most {MAX_BYTES}")
     return text
+
+
+def compact(value: Any) -> str:
+    """Return JSON data as compact JSON."""
+    try:
+        text = simple(value)
+    except RecursionError:
+        text = None
+    if text is not None:
+        return text
+    import json  # noqa: PLC0415 - not for what is simple
+
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def ascii_text(value: Any) -> str:
+    """Return JSON data as JSON in ASCII, which can hold half characters."""
+    import json  # noqa: PLC0415 - seldom needed
+
+    return json.dumps(value)
+
+
+def simple(value: Any) -> str | None:
+    """Return JSON data as compact JSON if that needs no escape; None otherwise."""
+    kind = value.__class__
+    if kind is str:
+        plain = value.isascii() and value.isprintable() and '"' not in value and "\\" not in value
+        return f'"{value}"' if plain else None
+    if kind is int:
+        return repr(value) if -_LARGE < value < _LARGE else None
+    if kind is float:
+        return repr(value) if -_LARGE < value < _LARGE else None
+    if value is None:
+        return "null"
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is dict:
+        pairs = [(simple(key), simple(item)) for key, item in value.items() if key.__class__ is str]
+        if len(pairs) < len(value) or any(None in pair for pair in pairs):
+            return None
+        return "{" + ",".join(f"{key}:{item}" for key, item in pairs) + "}"
+    if kind is list or isinstance(value, tuple):
+        items = [simple(item) for item in value]
+        return None if None in items else "[" + ",".join(items) + "]"  # type: ignore[arg-type]
+    return None
+
+
+def _read(text: str | bytes) -> Any:
+    """Return the value of a simple JSON text."""
+    if len(text) > _SHORT or not text.isascii():
+        return _NOT_SIMPLE
+    text = (text if isinstance(text, str) else text.decode("ascii")).strip(" \t\r\n")
+    if text in _WORDS:
+        return _WORDS[text]
+    if text.isdigit() and (text == "0" or text[0] != "0"):
+        return int(text)
+    inner = text[1:-1]
+    if text[:1] == text[-1:] == '"' and inner.isprintable() and '"' not in inner:
+        return inner if len(text) > 1 and "\\" not in inner else _NOT_SIMPLE
+    return _NOT_SIMPLE
 
 
 def _reason(error: TypeError) -> str:
@@ -66,6 +136,11 @@ def _check_keys(value: Any, depth: int = 0) -> None:
 
 def loads(text: str | bytes) -> Any:
     """Return the value of a task's output. Raises ``OutputError`` where it is not JSON."""
+    found = _read(text)
+    if found is not _NOT_SIMPLE:
+        return found
+    import json  # noqa: PLC0415 - most outputs are simple, and it costs a third of Python's start
+
     try:
         return json.loads(text, parse_constant=_no_constant)
     except RecursionError:

@@ -4,20 +4,22 @@ Lines are collected during a turn of the loop and written at once. A sink that b
 | head``, a full disk) is dropped and said so once on another; tasks never notice.
 """
 
-import json
+from __future__ import annotations
+
 import os
 import time
-from collections.abc import Callable, MutableMapping
-from datetime import UTC, datetime
-from typing import Any, Literal
-
-import orjson
 
 from orchestrator.spec.durations import show
 from orchestrator.spec.words import printable
 
-Format = Literal["console", "keyvalue", "json"]
-Fields = MutableMapping[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+    from typing import Any, Literal
+
+    Format = Literal["console", "keyvalue", "json"]
+    Fields = MutableMapping[str, Any]
+
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _EVERY_RUN = frozenset({"run started", "run succeeded"})  # written as by structlog, without it
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
@@ -166,7 +168,7 @@ def _now_text() -> str:
     now = time.time()
     whole = int(now)
     if whole != _second[0]:
-        _second = (whole, datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+        _second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)))
     return f"{_second[1]}.{int((now - whole) * 1000):03d}Z"
 
 
@@ -180,6 +182,10 @@ def repr_of(value: Any) -> str:
 
 def to_json(fields: Fields) -> str:
     """Return *fields* as a line of JSON; what has no JSON stands in it as its repr."""
+    import json  # noqa: PLC0415 - where lines are JSON only
+
+    import orjson  # noqa: PLC0415
+
     try:
         return orjson.dumps(fields, default=repr_of).decode()
     except (TypeError, ValueError):  # huge integers, lone surrogates, keys that are not text
@@ -220,6 +226,8 @@ def _value(value: Any) -> str:
 def console_line(fields: Fields, *, colour: bool) -> str:
     """Return a line for people: time, mark, task, what happened, how long it took."""
     event, level, task = fields["event"], fields["level"], fields.get("task")
+    from datetime import datetime  # noqa: PLC0415 - on a terminal
+
     clock = datetime.fromisoformat(fields["timestamp"]).astimezone().strftime("%H:%M:%S")
     mark, paint = _MARKS.get(event, ("·", _COLOURS.get(level, "")))
     extra = _extra(fields)

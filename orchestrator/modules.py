@@ -1,17 +1,22 @@
 """Looking at the user's modules without running them: where they are, what they define."""
 
+from __future__ import annotations
+
 import ast
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from orchestrator import functions
 from orchestrator.spec.words import did_you_mean, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -1,24 +1,30 @@
 """What the scheduler knows of a task, and what it asks of the loop."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from __future__ import annotations
 
-from orchestrator.events import (
-    Cancelled,
-    Drained,
-    Ended,
-    Expanded,
-    Finished,
-    Outcome,
-    Retrying,
-    Skipped,
-    Started,
-    State,
-    StopAsked,
-)
-from orchestrator.plan.model import POOL_OF, PlanTask
+from orchestrator.plan.model import POOL_OF
+from orchestrator.records import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from orchestrator.events import (
+        Cancelled,
+        Drained,
+        Ended,
+        Expanded,
+        Finished,
+        Outcome,
+        Retrying,
+        Skipped,
+        Started,
+        State,
+        StopAsked,
+    )
     from orchestrator.pipelines import Member
+    from orchestrator.plan.model import PlanTask
+
 
 WAITING: State = "waiting"
 READY: State = "ready"
@@ -110,30 +116,31 @@ class Forget(NamedTuple):
     task: str
 
 
-# What is decided and is a fact at once is the recorded event itself, already folded. ``Started``
-# asks for the launch, once it is recorded.
-Action: TypeAlias = (
-    Started
-    | Ended
-    | Expanded
-    | Drained
-    | Stop
-    | Arm
-    | Resolve
-    | Feed
-    | StopFeed
-    | GiveBack
-    | EndQueue
-    | CloseQueue
-    | SetAside
-    | Over
-    | Forget
-    | Skipped
-    | Cancelled
-    | Retrying
-    | StopAsked
-    | Finished
-)
+if TYPE_CHECKING:
+    # What is decided and is a fact at once is the recorded event itself, already folded.
+    # ``Started`` asks for the launch, once it is recorded.
+    Action: TypeAlias = (
+        Started
+        | Ended
+        | Expanded
+        | Drained
+        | Stop
+        | Arm
+        | Resolve
+        | Feed
+        | StopFeed
+        | GiveBack
+        | EndQueue
+        | CloseQueue
+        | SetAside
+        | Over
+        | Forget
+        | Skipped
+        | Cancelled
+        | Retrying
+        | StopAsked
+        | Finished
+    )
 
 
 class Node:
@@ -153,7 +160,7 @@ class Node:
         "state", "stopping", "waits",
     )  # fmt: skip
 
-    def __init__(self, name: str, order: int, spec: PlanTask, group: "Node | None" = None) -> None:
+    def __init__(self, name: str, order: int, spec: PlanTask, group: Node | None = None) -> None:
         self.name, self.order, self.spec, self.group = name, order, spec, group
         self.pool = POOL_OF[spec.mode]
         self.state: State = WAITING

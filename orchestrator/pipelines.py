@@ -6,12 +6,12 @@ closed; when nobody fills it any more, it ends. Like the scheduler this knows no
 no threads: only who has begun and who has ended.
 """
 
+from __future__ import annotations
+
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator
-from typing import Literal, Protocol
 
-from orchestrator.events import Arrived, Cancelled, Drained, Ended, Failure, Outcome, State
+from orchestrator.events import Cancelled, Drained, Failure
 from orchestrator.nodes import (
     CANCELLED,
     FAILED,
@@ -19,71 +19,81 @@ from orchestrator.nodes import (
     RUNNING,
     SUCCEEDED,
     WAITING,
-    Action,
     Arm,
     CloseQueue,
     EndQueue,
     Feed,
     Forget,
     GiveBack,
-    Node,
     Over,
     SetAside,
     StopFeed,
 )
-from orchestrator.plan.model import Pipeline, Plan, PlanQueue, Pool
-from orchestrator.room import Room
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Literal, Protocol
+
+    from orchestrator.events import Arrived, Ended, Outcome, State
+    from orchestrator.nodes import (
+        Action,
+        Node,
+    )
+    from orchestrator.plan.model import Pipeline, Plan, PlanQueue, Pool
+    from orchestrator.room import Room
+
+    Rank = tuple[int, int]
+
+    class Host(Protocol):
+        """What the scheduler does for its pipelines."""
+
+        plan: Plan
+        nodes: dict[str, Node]
+        free: dict[Pool, int]
+        counts: dict[State, int]
+        folding: bool
+        now: float
+
+        def is_short(self, pool: Pool) -> bool:
+            """Tell whether the system had no means for more than what runs in *pool*."""
+
+        def ask(self, node: Node) -> None:
+            """Have the condition, or the items, of *node* looked at."""
+
+        def admit(self, node: Node) -> None:
+            """Make an instance ready, or ask for its condition first."""
+
+        def make_ready(self, node: Node) -> None:
+            """Let *node* start as soon as there is a slot."""
+
+        def expand(self, node: Node, count: int, *, record: bool) -> None:
+            """Give *node* its instances."""
+
+        def stop(self, node: Node, outcome: Outcome) -> None:
+            """Ask the attempt of *node* to end, as *outcome*."""
+
+        def cancel(self, node: Node) -> None:
+            """End *node*, which does not run, as cancelled."""
+
+        def skip(self, node: Node, reason: str, *, failure: bool) -> None:
+            """End *node*, which does not run, as skipped."""
+
+        def new_instance(self, group: Node, index: int) -> Node:
+            """Return a new instance of *group*; it is known from now on."""
+
+        def end_group(self, node: Node) -> None:
+            """End a task whose instances have all ended."""
+
+        def give_up(self, node: Node, message: str) -> None:
+            """End *node*, which waits in vain."""
+
+        def act(self, action: Action) -> None:
+            """Have *action* done, after what was decided before."""
+
 
 # How long a program that closed its stdin may take to end, before it counts as one that goes on.
 LEAVING_S = 0.2
-Rank = tuple[int, int]
-
-
-class Host(Protocol):
-    """What the scheduler does for its pipelines."""
-
-    plan: Plan
-    nodes: dict[str, Node]
-    free: dict[Pool, int]
-    counts: dict[State, int]
-    folding: bool
-    now: float
-
-    def is_short(self, pool: Pool) -> bool:
-        """Tell whether the system had no means for more than what runs in *pool*."""
-
-    def ask(self, node: Node) -> None:
-        """Have the condition, or the items, of *node* looked at."""
-
-    def admit(self, node: Node) -> None:
-        """Make an instance ready, or ask for its condition first."""
-
-    def make_ready(self, node: Node) -> None:
-        """Let *node* start as soon as there is a slot."""
-
-    def expand(self, node: Node, count: int, *, record: bool) -> None:
-        """Give *node* its instances."""
-
-    def stop(self, node: Node, outcome: Outcome) -> None:
-        """Ask the attempt of *node* to end, as *outcome*."""
-
-    def cancel(self, node: Node) -> None:
-        """End *node*, which does not run, as cancelled."""
-
-    def skip(self, node: Node, reason: str, *, failure: bool) -> None:
-        """End *node*, which does not run, as skipped."""
-
-    def new_instance(self, group: Node, index: int) -> Node:
-        """Return a new instance of *group*; it is known from now on."""
-
-    def end_group(self, node: Node) -> None:
-        """End a task whose instances have all ended."""
-
-    def give_up(self, node: Node, message: str) -> None:
-        """End *node*, which waits in vain."""
-
-    def act(self, action: Action) -> None:
-        """Have *action* done, after what was decided before."""
 
 
 class Queue:
@@ -130,7 +140,7 @@ class Member:
         "tries", "waits", "wanted",
     )  # fmt: skip
 
-    def __init__(self, node: Node, gang: "Gang") -> None:
+    def __init__(self, node: Node, gang: Gang) -> None:
         spec = node.spec
         self.node, self.gang = node, gang
         self.publishes: Queue | None = None

@@ -1,26 +1,27 @@
 """Where runs are kept: the state directory, run directories, their locks."""
 
+from __future__ import annotations
+
 import fcntl
 import os
-import re
-import secrets
 import stat
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 
 from orchestrator import descriptors
-from orchestrator.errors import EnvironmentFault, UsageError
-from orchestrator.spec.words import quote
+from orchestrator.errors import EnvironmentFault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STATE_DIR = ".orch"
+STDIN = "-"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_AGAIN = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOKS, _LOOK_S = 3, 0.005
 # No letter or digit that looks like another; in the order in which they sort.
-_ALPHABET = "23456789abcdefghijkmnpqrstuvwxyz"
-_RUN_ID = re.compile(rf"\d{{8}}-\d{{6}}-[{_ALPHABET}]{{6}}")
+ALPHABET = "23456789abcdefghijkmnpqrstuvwxyz"
 
 
 def new_run_id() -> str:
@@ -28,20 +29,15 @@ def new_run_id() -> str:
 
     The first two of the six are the milliseconds, so that runs of one second are in order.
     """
-    now = datetime.now(UTC)
-    high, low = divmod(now.microsecond // 1000, len(_ALPHABET))
-    chance = "".join(secrets.choice(_ALPHABET) for _ in range(4))
-    return f"{now:%Y%m%d-%H%M%S}-{_ALPHABET[high]}{_ALPHABET[low]}{chance}"
-
-
-def started_at(run_id: str) -> datetime | None:
-    """Return when the run started; None where *run_id* is not an id as orch makes them."""
-    if not _RUN_ID.fullmatch(run_id):
-        return None
-    try:
-        return datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
-    except ValueError:  # the 31st of February
-        return None
+    seconds, ns = divmod(time.time_ns(), 10**9)
+    number = int.from_bytes(os.urandom(16), "big") * 1000 + ns // 10**6
+    number, milli = divmod(number, 1000)
+    digits = [*divmod(milli, len(ALPHABET))]
+    for _ in range(4):
+        number, digit = divmod(number, len(ALPHABET))
+        digits.append(digit)
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds))
+    return f"{stamp}-{''.join(ALPHABET[digit] for digit in digits)}"
 
 
 class RunFolder:
@@ -51,40 +47,60 @@ class RunFolder:
     process holds the lock, where others could write to the directory, where it is gone.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.id = path.name
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path = os.fspath(path)
+        self.id = os.path.basename(path)
         self.locked = True
         try:
-            for folder in (path.parent.parent, path.parent, path):
+            for folder in (self.state, os.path.dirname(path), path):
                 refuse_unsafe(folder)
             self._lock = descriptors.hold(os.open(path, _DIRECTORY))
         except FileNotFoundError:
-            raise EnvironmentFault(f"run {path.name} has been removed") from None
+            raise EnvironmentFault(f"run {self.id} has been removed") from None
         try:
             _lock(self._lock)
         except BlockingIOError:
             descriptors.close(self._lock)
-            raise EnvironmentFault(f"run {path.name} is under way") from None
+            raise EnvironmentFault(f"run {self.id} is under way") from None
         except OSError:  # a file system without flock: liveness is then told by the journal only
             self.locked = False
         if not _is_at(self._lock, path):  # `orch clean` came first
             descriptors.close(self._lock)
-            raise EnvironmentFault(f"run {path.name} has been removed")
+            raise EnvironmentFault(f"run {self.id} has been removed")
+
+    @property
+    def state(self) -> str:
+        """The state directory that it is in."""
+        return os.path.dirname(os.path.dirname(self.path))
 
     def release(self) -> None:
         """Give the lock back."""
         descriptors.close(self._lock)
 
 
+def open_output(path: str) -> int:
+    """Return a descriptor of a new file at *path* for the output of an attempt."""
+    return os.open(path, _AGAIN | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def open_again(path: str) -> int:
+    """Return a descriptor of a file at *path* that ``open_output`` has made."""
+    return os.open(path, _AGAIN)
+
+
+def open_own(path: str) -> int:
+    """Return a descriptor of the file at *path* for what is the run's, also in later sessions."""
+    return os.open(path, _AGAIN | os.O_CREAT, 0o600)
+
+
 class Turn:
     """The right of one run of a job to be under way while others of that job are not."""
 
-    def __init__(self, state: Path, job: str) -> None:
+    def __init__(self, state: str, job: str) -> None:
         """Open the lock of *job*. Raises ``EnvironmentFault``."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with _explained(state):
-            path = _folder_in(state, "jobs") / f"{job}.lock"
+            path = f"{_folder_in(state, 'jobs')}/{job}.lock"
             self._lock = descriptors.hold(os.open(path, flags, 0o600))
 
     def take(self) -> bool:
@@ -123,12 +139,33 @@ def _lock(descriptor: int) -> None:
     return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def state_directory(root: Path, override: str | None) -> Path:
+def root_of(file: str, root: str | None, called_from: str = "") -> str:
+    """Return the root directory of the job in *file*, where *root* is what it says itself."""
+    folder = (
+        (called_from or os.getcwd()) if file == STDIN else os.path.dirname(os.path.abspath(file))
+    )
+    return os.path.normpath(os.path.join(folder, os.path.expanduser(root or ".")))
+
+
+def state_directory(root: str, override: str | None) -> str:
     """Return the state directory of a job; *override* is from ``--state-dir``."""
-    return Path(override).absolute() if override else root / STATE_DIR
+    return os.path.abspath(override) if override else os.path.join(root, STATE_DIR)
 
 
-def refuse_unsafe(folder: Path) -> None:
+def cache_directory(root: str, override: str | None, *, make: bool) -> str | None:
+    """Return where drafts of jobs are kept, or None where that cannot be; *make* it if need be."""
+    state = state_directory(root, override)
+    try:
+        if make:
+            return _folder_in(state, "cache")
+        refuse_unsafe(state)
+        refuse_unsafe(f"{state}/cache")
+    except (OSError, EnvironmentFault):
+        return None
+    return f"{state}/cache"
+
+
+def refuse_unsafe(folder: str | os.PathLike[str]) -> None:
     """Refuse a directory of runs that another user owns, can write to, or has linked.
 
     Who can write there could have orch write, or resume, what they like. Raises
@@ -160,7 +197,7 @@ def _user(number: int) -> str:
         return f"uid {number}"
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def _is_at(descriptor: int, path: str) -> bool:
     """Tell whether the open directory is still the one at *path*."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
@@ -168,33 +205,44 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def create_run(state: Path) -> RunFolder:
+def create_run(state: str) -> RunFolder:
     """Make the directory of a new run below *state*.
 
     Raises ``EnvironmentFault`` (exit 4), naming ``--state-dir``, where that cannot be.
     """
     with _explained(state):
-        path = _folder_in(state, "runs") / new_run_id()
-        path.mkdir(mode=0o700)
+        path = f"{_folder_in(state, 'runs')}/{new_run_id()}"
+        os.mkdir(path, 0o700)
         return RunFolder(path)
 
 
-def _folder_in(state: Path, name: str) -> Path:
+def _folder_in(state: str, name: str) -> str:
     """Make the state directory and a directory in it, if they are not there. Raises ``OSError``."""
-    folder = state / name
-    state.parent.mkdir(parents=True, exist_ok=True)
-    state.mkdir(mode=0o700, exist_ok=True)  # as a parent its group could write under umask 002
+    folder = f"{state}/{name}"
+    if not os.path.isdir(state):
+        os.makedirs(os.path.dirname(state), exist_ok=True)
+        _make(state)  # as a parent its group could write under umask 002
     refuse_unsafe(state)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    if not os.path.isdir(folder):
+        _make(folder)
     refuse_unsafe(folder)
-    ignore = state / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n")
+    ignore = f"{state}/.gitignore"
+    if not os.path.exists(ignore):
+        with open(ignore, "w", encoding="ascii") as file:
+            file.write("*\n")
     return folder
 
 
+def _make(folder: str) -> None:
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise
+
+
 @contextmanager
-def _explained(state: Path) -> Iterator[None]:
+def _explained(state: str) -> Iterator[None]:
     """Turn an error of the system into one that names the state directory."""
     try:
         yield
@@ -205,63 +253,7 @@ def _explained(state: Path) -> Iterator[None]:
         ) from error
 
 
-def find_state(start: Path, override: str | None) -> Path:
-    """Return the state directory for commands without a job file: upward from *start*.
-
-    Looks past what others own, up to the mount point or home. Raises ``UsageError``.
-    """
-    if override:
-        return Path(override).absolute()
-    home, me = Path.home(), os.getuid()
-    for folder in (start, *start.parents):
-        state = folder / STATE_DIR
-        if (state / "runs").is_dir() and state.stat().st_uid == me:
-            return state
-        if folder == home or folder.is_mount():
-            break
-    raise UsageError(f"no runs here: no {STATE_DIR} in {start} or above; name it with --state-dir")
-
-
-def runs(state: Path) -> list[Path]:
-    """Return the directories of all runs, newest first."""
-    folder = state / "runs"
-    if not folder.is_dir():
-        return []
-    # one without a journal is being made, or was never more than made; hidden: it is being removed
-    found = (
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and (path / "journal.db").is_file()
-    )
-    return sorted(found, key=lambda path: path.name, reverse=True)
-
-
-def find_run(state: Path, reference: str | None) -> Path:
-    """Return the directory of the run that *reference* names: an id, its last part or the beginning
-    of it, or ``last`` (the default).
-
-    Raises ``UsageError`` where there is none, or more than one.
-    """  # noqa: D205 - one sentence
-    every = runs(state)
-    if not every:
-        raise UsageError(f"no runs in {state}")
-    if reference in (None, "last"):
-        return every[0]
-    assert reference is not None
-    for path in every:
-        if path.name == reference:
-            return path
-    matching = [path for path in every if path.name.rpartition("-")[2].startswith(reference)]
-    matching = matching or [path for path in every if path.name.startswith(reference)]
-    if len(matching) == 1:
-        return matching[0]
-    if not matching:
-        raise UsageError(f"no run {quote(reference)} in {state}; next: orch runs")
-    names = ", ".join(path.name for path in matching[:3])
-    raise UsageError(f"{quote(reference)} names {len(matching)} runs: {names}")
-
-
-def is_live(run: Path) -> bool:
+def is_live(run: str | os.PathLike[str]) -> bool:
     """Tell whether the orch of *run* lives: whether it holds the lock."""
     try:
         descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -278,7 +270,7 @@ def is_live(run: Path) -> bool:
     return False
 
 
-def wait_for_end(run: Path) -> None:
+def wait_for_end(run: str | os.PathLike[str]) -> None:
     """Return when the orch of *run* has given its lock back, however it ended."""
     descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -287,40 +279,19 @@ def wait_for_end(run: Path) -> None:
         os.close(descriptor)
 
 
-def output_files(run: Path, task: str | None = None) -> Iterator[tuple[str, int, str, Path]]:
-    """Yield (task, attempt, ``out`` or ``err``, path) for each output file, in order of names.
-
-    *task* with instances stands for all of them.
-    """
-    found = []
-    for path in run.iterdir():
-        stem, _, kind = path.name.rpartition(".")
-        name, _, attempt = stem.rpartition(".")
-        if kind not in ("out", "err") or not attempt.isdigit() or not name:
-            continue
-        if task is None or task in (name, name.partition(".")[0]):
-            found.append((name, int(attempt), kind, path))
-    yield from sorted(found, key=lambda item: (_natural(item[0]), item[1], item[2] == "err"))
-
-
-def _natural(name: str) -> tuple[str, int]:
-    task, _, index = name.partition(".")
-    return task, int(index) if index.isdigit() else -1
-
-
-def in_commands(run: Path) -> str:
+def in_commands(run: str | os.PathLike[str]) -> str:
     """Return how a suggested command names *run*, with ``--state-dir`` where it needs it."""
-    short = run.name.rpartition("-")[2]
-    state = run.parent.parent
-    here = Path(os.environ.get("PWD") or ".")
-    if any(folder / STATE_DIR == state for folder in (here, *here.parents)):
+    run = os.fspath(run)
+    short = run.rpartition("-")[2]
+    state = os.path.dirname(os.path.dirname(run))
+    here = os.environ.get("PWD") or "."
+    folder, name = os.path.split(state)
+    if name == STATE_DIR and (here == folder or here.startswith(folder.rstrip("/") + "/")):
         return short
     return f"--state-dir {relative(state)} {short}"
 
 
-def relative(path: Path) -> Path:
+def relative(path: str) -> str:
     """Return *path* as seen from where orch was called, if it lies below."""
     here = os.environ.get("PWD")
-    if here and path.is_relative_to(here):
-        return path.relative_to(here)
-    return path
+    return path.removeprefix(here.rstrip("/") + "/") if here else path

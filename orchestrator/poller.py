@@ -1,16 +1,24 @@
 """One thread that waits for everything outside: children, what they say, their pipes."""
 
+from __future__ import annotations
+
 import os
-import selectors
+import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from heapq import heappop, heappush
 
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-Call = Callable[[], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Call = Callable[[], None]
+
+
+READ, WRITE = select.POLLIN, select.POLLOUT
 
 
 class Poller:
@@ -22,9 +30,9 @@ class Poller:
 
     def __init__(self, failed: Callable[[Exception], None]) -> None:
         self._failed = failed
-        self._selector = selectors.DefaultSelector()
+        self._poll = _Poll()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._keys: dict[int, selectors.SelectorKey] = {}
+        self._ready: dict[int, Call] = {}
         self.add(self._wake_read, READ, self._wake_up)
         self._calls: deque[Call] = deque()
         self._later: list[tuple[float, int, Call]] = []
@@ -59,12 +67,13 @@ class Poller:
 
     def add(self, descriptor: int, events: int, ready: Call) -> None:
         """Call *ready* whenever *descriptor* is. On the poller's thread, or before it runs."""
-        self._keys[descriptor] = self._selector.register(descriptor, events, ready)
+        self._poll.register(descriptor, events)
+        self._ready[descriptor] = ready
 
     def remove(self, descriptor: int) -> None:
         """Wait for *descriptor* no longer."""
-        if self._keys.pop(descriptor, None) is not None:
-            self._selector.unregister(descriptor)
+        if self._ready.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
 
     def close(self) -> None:
         """End the thread, once what it was told to do is done."""
@@ -72,7 +81,7 @@ class Poller:
         if self._thread is not None:
             self.call(lambda: None)
             self._thread.join(timeout=5.0)
-        self._selector.close()
+        self._poll.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
         self._wake_write = -1  # a stray thread must not write into what gets this number next
@@ -84,11 +93,12 @@ class Poller:
             self._asleep = True  # before the last look: what is called now wakes it
             if self._calls:
                 patience_s = 0.0
-            ready = self._selector.select(patience_s)
+            found = self._poll.wait(patience_s)
             self._asleep = False
-            for key, _ in ready:
-                if self._keys.get(key.fd) is key:  # not removed by what was called before it
-                    self._run(key.data)
+            for descriptor, call in [(number, self._ready.get(number)) for number in found]:
+                # not removed, or replaced, by what was called before it
+                if call is not None and self._ready.get(descriptor) is call:
+                    self._run(call)
 
     def _run_calls(self) -> None:
         calls = self._calls
@@ -110,3 +120,24 @@ class Poller:
     def _wake_up(self) -> None:
         with suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
+
+
+class _Poll:
+    """``epoll`` where there is one, else ``poll``; with ``selectors`` come three modules more."""
+
+    def __init__(self) -> None:
+        self._has_epoll = hasattr(select, "epoll")
+        self._poll: Any = select.epoll() if self._has_epoll else select.poll()
+        self.register, self.unregister = self._poll.register, self._poll.unregister
+
+    def wait(self, patience_s: float | None) -> list[int]:
+        """Return the descriptors that are ready, or have an error, within *patience_s*."""
+        if patience_s is None:
+            return [number for number, _ in self._poll.poll(-1)]
+        ms = -int(-patience_s * 1000 // 1)  # rounded up, or it would look many times
+        return [number for number, _ in self._poll.poll(ms / 1000 if self._has_epoll else ms)]
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._has_epoll:
+            self._poll.close()

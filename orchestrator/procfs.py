@@ -3,13 +3,18 @@
 Run as a file it is the guard of a run: see ``keeper``. It imports nothing of orch.
 """
 
+from __future__ import annotations
+
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KILL = 9
 RUN_ID, PARENT_RUN_IDS = "ORCH_RUN_ID", "ORCH_PARENT_RUN_IDS"
 TASK, ATTEMPT = "ORCH_TASK", "ORCH_ATTEMPT"
 PATIENCE_S = 5.0  # with processes that KILL does not end: in a system call that does not return
@@ -127,7 +132,7 @@ def kill_carriers(run_id: str, *, tasks_only: bool = False) -> None:
     while time.monotonic() < due:
         found = [p for p in carriers(run_id, tasks_only=tasks_only) if p not in spared]
         for pid in found:
-            kill(pid, signal.SIGKILL)
+            kill(pid, KILL)
         if all(map(has_ended, found)):
             return
         time.sleep(0.005)  # until the kernel is through with them
@@ -158,6 +163,8 @@ def guard(descriptor: int, run_id: str) -> None:
 
     A byte that comes before says that nothing is left.
     """
+    import signal  # noqa: PLC0415 - for the guard only
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     if not os.read(descriptor, 1):

@@ -7,8 +7,8 @@ of a pipeline are kept together, or none of them, unless there is a record of wh
 not ended have still to be given. All else is run again, with the numbers of its attempts going on.
 """
 
-from collections.abc import Collection, Iterable, Iterator
-from collections.abc import Set as AbstractSet
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 from orchestrator.events import (
@@ -19,14 +19,22 @@ from orchestrator.events import (
     Expanded,
     Failure,
     Postponed,
-    Recorded,
     Resumed,
     Retrying,
     Skipped,
     Started,
 )
 from orchestrator.plan.graph import levels
-from orchestrator.plan.model import Pipeline, Plan, PlanTask
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Set as AbstractSet
+
+    from orchestrator.events import (
+        Recorded,
+    )
+    from orchestrator.plan.model import Pipeline, Plan, PlanTask
 
 CRASH = "Crash"  # the type of the error of an attempt that ended orch
 

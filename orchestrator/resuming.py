@@ -1,21 +1,28 @@
 """A run that was cut off, or failed, goes on: ``orch resume``."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from orchestrator import keeper
-from orchestrator.clock import Clock
+from pathlib import Path
+
+from orchestrator import tender
 from orchestrator.errors import EnvironmentFault, SpecError
 from orchestrator.journal import Record, headline
-from orchestrator.loading import STDIN, Choices, Loaded, load
-from orchestrator.places import RunFolder, is_live
-from orchestrator.plan.model import Plan
+from orchestrator.loading import Choices, load
+from orchestrator.places import STDIN, RunFolder, is_live
 from orchestrator.procfs import kill_carriers
 from orchestrator.queues.spool import record_path
 from orchestrator.recovery import History
 from orchestrator.running import Past, Run
 from orchestrator.spec.words import listing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from orchestrator.clock import Clock
+    from orchestrator.loading import Loaded
+    from orchestrator.plan.model import Plan
 
 
 def resumed(
@@ -64,7 +71,7 @@ def _resumed(
     force: bool,
     waits: Callable[[str], None] | None,
 ) -> Run | None:
-    folder = locked.path
+    folder = Path(locked.path)
     record = Record(folder, whole=True)
     _, finished = headline(folder)
     if finished is not None and finished.state == "succeeded":
@@ -76,8 +83,8 @@ def _resumed(
     changed = _changed(record, loaded)
     if strict and changed:
         names = listing(changed, "and")
-        raise SpecError(f"{loaded.source.name}: not what it was when the run began: {names}")
-    crash = folder / keeper.CRASH
+        raise SpecError(f"{meta['file'] or '<stdin>'}: not what it was when the run began: {names}")
+    crash = folder / tender.CRASH
     how = crash.read_text().strip() if crash.exists() else None
     recovery = History(loaded.plan, record.events()).recovery(
         changed, how, _recorded_queues(loaded.plan, folder)

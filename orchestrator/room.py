@@ -4,6 +4,8 @@ Without file descriptors, processes, threads or memory an attempt is not failed 
 no more run than did, and from time to time one more is tried.
 """
 
+from __future__ import annotations
+
 # For how long a run in which nothing else runs, or a pipeline, waits for the system.
 PATIENCE_S = 30.0
 FIRST_S, LAST_S = 0.1, 5.0

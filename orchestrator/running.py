@@ -1,49 +1,50 @@
 """One run of a plan: its directory, its journal, its runners, its loop; all of it given back."""
 
+from __future__ import annotations
+
 import io
 import os
-import shutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from orchestrator import __version__, functions, keeper, signals, streams, surroundings
-from orchestrator.clock import Clock, wall_text
-from orchestrator.engine import Engine, Inbox, Observer
+from orchestrator import __version__, descriptors, keeper, signals, tender
+from orchestrator.clock import wall_text
+from orchestrator.engine import Engine
 from orchestrator.errors import EnvironmentFault, JournalError
-from orchestrator.events import Broken, Finished, Noted, Recorded, Resumed
-from orchestrator.journal import Journal, Sync, TaskRow
-from orchestrator.loading import Loaded, collector_off
-from orchestrator.places import RunFolder, Turn, create_run, in_commands, state_directory
-from orchestrator.plan.model import Plan, PlanTask
+from orchestrator.events import Broken, Noted, Resumed
+from orchestrator.journal import Journal, TaskRow
+from orchestrator.lean import queue
+from orchestrator.loading import collector_off
+from orchestrator.places import Turn, create_run, in_commands, open_own, state_directory
 from orchestrator.plan.prepare import Preparer
-from orchestrator.poller import Poller
 from orchestrator.procfs import PARENT_RUN_IDS, RUN_ID, kill_carriers
-from orchestrator.recovery import Recovery
-from orchestrator.runners import Runner
-from orchestrator.runners.children import Watcher
-from orchestrator.runners.processes import ProcessRunner
-from orchestrator.runners.programs import ProgramRunner
-from orchestrator.runners.threads import ThreadRunner
+from orchestrator.records import NamedTuple
 from orchestrator.scheduler import Scheduler
-from orchestrator.secrets import Secrets
 from orchestrator.spec.words import quote
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from orchestrator.clock import Clock
+    from orchestrator.engine import Inbox, Observer
+    from orchestrator.events import Finished, Recorded
+    from orchestrator.journal import Sync
+    from orchestrator.loading import Loaded
+    from orchestrator.places import RunFolder
+    from orchestrator.plan.model import Plan, PlanTask
+    from orchestrator.poller import Poller
     from orchestrator.queues.registry import Queues
+    from orchestrator.recovery import Recovery
+    from orchestrator.runners import Runner
+    from orchestrator.runners.children import Watcher
+    from orchestrator.secrets import Secrets
 
-# What orch itself imports late, and a module of the same name at the job's root would stand in for.
-_OWN_IMPORTS = ("jinja2", "markdown_it", "markupsafe", "pygments", "rich", "structlog", "yaml")
-
-Observe = Callable[["Run"], Sequence[Observer]]
+    Observe = Callable[["Run"], Sequence[Observer]]
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(NamedTuple):
     """What a run goes on from: *session* is the number of the new one.
 
     *refused* are tasks that are not to be started any more.
@@ -79,9 +80,9 @@ class Run:
         self.secrets = loaded.secrets
         if self.secrets is not None:
             _refuse_paths(self.secrets, loaded, state_dir)
-        state = state_directory(Path(self.plan.root), state_dir)
+        state = state_directory(self.plan.root, state_dir)
         if past is not None:
-            state = past.folder.path.parent.parent
+            state = past.folder.state
         self._turn = _turn(state, self.plan, waits)
         if past is None:
             self.folder = create_run(state)
@@ -90,7 +91,7 @@ class Run:
             clock.go_on_from(past.recovery.last_at)
         self.id = self.folder.id
         self.path = self.folder.path
-        self.inbox: Inbox = Inbox()
+        self.inbox: Inbox = queue.SimpleQueue()
         self.queues: Queues | None = None
         self.opening: list[Recorded] = []  # what this session begins with, if it is not the first
         self.ladder = signals.Ladder(self.id, self.inbox, clock.now)
@@ -116,30 +117,23 @@ class Run:
             keeper.begins(self.path, f"orch resume {in_commands(self.path)}")
             stack.enter_context(self._guarded())
             stack.callback(journal.close)
-            stack.enter_context(surroundings.of_a_run())
+            threads = any(task.mode == "thread" for task in self.plan.tasks.values())
+            if threads:
+                from orchestrator import surroundings  # noqa: PLC0415 - only if needed
+
+                stack.enter_context(surroundings.of_a_run())
             stack.enter_context(_surroundings(self._environment(), self.plan.root))
             if redirect:
                 stack.enter_context(_redirected(self.path))
-            stack.enter_context(streams.installed())
-            _import_own(self.plan.root)
-            stack.enter_context(functions.importing_from(self.plan.root))
-            poller = Poller(lambda error: self.inbox.put(Broken(error, self.clock.now())))
-            watcher = Watcher(poller, self._heard, self._left)
-            stack.callback(watcher.close)
-            stack.callback(poller.close)
-            if self.plan.queues:
-                self.queues = self._queues(poller)
-                stack.callback(self.queues.close_all)
-            socket = self._socket(watcher)
-            runners = self._runners(watcher)
-            for runner in runners.values():
-                stack.callback(runner.close, self.plan.grace_s)
+            if threads:
+                stack.enter_context(self._for_functions())
+            runners = self._runners(stack)
             engine = Engine(
                 self.plan,
                 scheduler=self.scheduler,
                 journal=journal,
                 runners=runners,
-                preparer=self._preparer(socket),
+                preparer=self._preparer(),
                 queues=self.queues,
                 secrets=self.secrets,
                 clock=self.clock,
@@ -155,12 +149,24 @@ class Run:
             return finished
 
     @contextmanager
+    def _for_functions(self) -> Iterator[None]:
+        """Make ready for functions in this process: their streams, their modules."""
+        from orchestrator import functions, streams  # noqa: PLC0415 - only if needed
+
+        with streams.installed():
+            _import_own(self.plan.root, functions.OWN_IMPORTS)
+            with functions.importing_from(self.plan.root):
+                yield
+
+    @contextmanager
     def _guarded(self) -> Iterator[None]:
         """Where no keeper does it, see to it that no program outlives the run."""
         if keeper.is_kept() or not self._starts_processes() or sys.platform != "linux":
             yield
             return
-        guard = keeper.Guard(self.id)
+        from orchestrator.guard import Guard  # noqa: PLC0415 - for the library, mostly
+
+        guard = Guard(self.id)
         try:
             yield
         finally:
@@ -186,12 +192,12 @@ class Run:
             journal = Journal(self.path, sync=self.sync)
             rows = _task_rows(self.loaded)
             session = past.session if past is not None else 1
-            journal.begin(session, self._meta(), self.loaded.source.data, rows, events)
+            journal.begin(session, self._meta(), self.loaded.data, rows, events)
             with suppress(OSError):  # how the session before ended is on record now
-                (self.path / keeper.CRASH).unlink()
+                os.unlink(f"{self.path}/{tender.CRASH}")
         except JournalError:
             if past is None:
-                shutil.rmtree(self.path, ignore_errors=True)
+                _remove(self.path)
             raise
         return journal
 
@@ -231,52 +237,77 @@ class Run:
                 changed[name] = None
         return changed
 
-    def _preparer(self, socket: str) -> Preparer:
-        names = {**self.loaded.names, "run": {"id": self.id, "dir": str(self.path)}}
+    def _preparer(self) -> Preparer:
+        names = {**self.loaded.names, "run": {"id": self.id, "dir": self.path}}
         return Preparer(
             root=self.plan.root,
-            folder=str(self.path),
+            folder=self.path,
             run_id=self.id,
             names=names,
             environment=dict(os.environ),
             python=sys.executable,
-            socket=socket,
+            socket=self._socket,
         )
 
-    def _socket(self, watcher: Watcher) -> str:
-        """Listen for what programs say; without a socket they write to their logs."""
-        path = str(self.path / "orch.sock")
-        if not self._starts_processes():
-            return path
-        try:
-            watcher.listen(path)
-        except OSError:  # a file system without sockets
-            pass
-        return path
+    @property
+    def _socket(self) -> str:
+        """Where programs can speak to this run."""
+        return f"{self.path}/orch.sock"
 
-    def _queues(self, poller: Poller) -> "Queues":
+    def _runners(self, stack: ExitStack) -> dict[str, Runner]:
+        """Return a runner for each mode of the plan; *stack* ends them, and what they need."""
+        post, now = self.inbox.put, self.clock.now
+        modes = {task.mode for task in self.plan.tasks.values()}
+        runners: dict[str, Runner] = {}
+        watcher = self._watcher(stack) if modes != {"thread"} or self.plan.queues else None
+        if "thread" in modes:
+            from orchestrator.runners.threads import ThreadRunner  # noqa: PLC0415 - if needed
+
+            descriptors.share()
+            runners["thread"] = ThreadRunner(self.id, post, now, self.queues)
+        if watcher is not None and "process" in modes:
+            from orchestrator.runners.processes import ProcessRunner  # noqa: PLC0415 - if needed
+
+            root = self.plan.root
+            runners["process"] = ProcessRunner(root, post, now, watcher, self.queues)
+        if watcher is not None and "subprocess" in modes:
+            from orchestrator.runners.programs import ProgramRunner  # noqa: PLC0415 - if needed
+
+            runners["subprocess"] = ProgramRunner(post, now, watcher, self.queues)
+        for runner in runners.values():
+            stack.callback(runner.close, self.plan.grace_s)
+        return runners
+
+    def _watcher(self, stack: ExitStack) -> Watcher:
+        """Return what waits for processes, and for what they say; make queues, if there are any."""
+        from orchestrator.poller import Poller  # noqa: PLC0415 - functions on threads need none
+        from orchestrator.runners.children import Watcher  # noqa: PLC0415
+
+        poller = Poller(lambda error: self.inbox.put(Broken(error, self.clock.now())))
+        watcher = Watcher(poller, self._heard, self._left)
+        stack.callback(watcher.close)
+        stack.callback(poller.close)
+        if self.plan.queues:
+            self.queues = self._queues(poller)
+            stack.callback(self.queues.close_all)
+        if self._starts_processes():
+            with suppress(OSError):  # a file system without sockets; they write to their logs then
+                watcher.listen(self._socket)
+        return watcher
+
+    def _queues(self, poller: Poller) -> Queues:
         from orchestrator.queues.registry import Queues  # noqa: PLC0415 - few jobs have queues
 
         recovery = self.past.recovery if self.past is not None else None
         return Queues(
             self.plan,
-            str(self.path),
+            self.path,
             poller,
             self.inbox.put,
             self.clock.now,
             recovery,
             records=self.secrets is None,  # an item may hold one
         )
-
-    def _runners(self, watcher: Watcher) -> dict[str, Runner]:
-        post, now, queues = self.inbox.put, self.clock.now, self.queues
-        make: dict[str, Callable[[], Runner]] = {
-            "thread": lambda: ThreadRunner(self.id, post, now, queues),
-            "process": lambda: ProcessRunner(self.plan.root, post, now, watcher, queues),
-            "subprocess": lambda: ProgramRunner(post, now, watcher, queues),
-        }
-        modes = sorted({task.mode for task in self.plan.tasks.values()})
-        return {mode: make[mode]() for mode in modes}
 
     def _left(self, task: str, number: int, names: list[str]) -> None:
         """Tell of processes that an attempt has left behind."""
@@ -297,7 +328,13 @@ class Run:
             self.inbox.put(Noted(task, attempt, kind, fields, self.clock.now()))
 
 
-def _turn(state: Path, plan: Plan, waits: Callable[[str], None] | None) -> Turn | None:
+def _remove(folder: str) -> None:
+    from shutil import rmtree  # noqa: PLC0415 - for a run that could not begin
+
+    rmtree(folder, ignore_errors=True)
+
+
+def _turn(state: str, plan: Plan, waits: Callable[[str], None] | None) -> Turn | None:
     """Return the right to run, where the job has it that only one of its runs is under way."""
     if plan.concurrency == "allow":
         return None
@@ -388,7 +425,7 @@ def _set_environment(values: Mapping[str, str | None]) -> None:
 
 
 @contextmanager
-def _redirected(folder: Path) -> Iterator[None]:
+def _redirected(folder: str) -> Iterator[None]:
     """Let descriptors 1 and 2 be the run's own files: nobody prints into the data."""
     saved = []
     for stream in (sys.stdout, sys.stderr):
@@ -398,7 +435,7 @@ def _redirected(folder: Path) -> Iterator[None]:
     for number, name in ((1, "run.out"), (2, "run.err")):
         kept = os.dup(number)
         saved.append((number, kept))
-        file = streams.open_own(str(folder / name))
+        file = open_own(f"{folder}/{name}")
         os.dup2(file, number)
         os.close(file)
     try:
@@ -411,12 +448,12 @@ def _redirected(folder: Path) -> Iterator[None]:
             os.close(kept)
 
 
-def _import_own(root: str) -> None:
+def _import_own(root: str, own: Collection[str]) -> None:
     """Import what orch needs late now, if the job's root holds a module of that name."""
     try:
         names = {entry.name.removesuffix(".py") for entry in os.scandir(root)}
     except OSError:
         return
-    for name in _OWN_IMPORTS:
+    for name in own:
         if name in names:
-            import_module(name)
+            __import__(name)

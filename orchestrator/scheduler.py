@@ -7,9 +7,9 @@ of 100,000 tasks and 50,000 tasks into one are nothing special. ninja's ``Plan``
 simulation.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from __future__ import annotations
+
 from heapq import heappop, heappush
-from typing import Any
 from zlib import crc32
 
 from orchestrator.events import (
@@ -18,24 +18,19 @@ from orchestrator.events import (
     Decided,
     Drained,
     Ended,
-    Event,
     Expanded,
     Failure,
     Finished,
     Fired,
     Left,
     Measured,
-    Outcome,
     Postponed,
-    Recorded,
     Retrying,
     Returned,
     Skipped,
     Spoiled,
     Started,
-    State,
     StopAsked,
-    StopReason,
 )
 from orchestrator.nodes import (
     BACKOFF,
@@ -47,17 +42,33 @@ from orchestrator.nodes import (
     SKIPPED,
     SUCCEEDED,
     WAITING,
-    Action,
     Arm,
     Node,
     Resolve,
     Stop,
     worst,
 )
-from orchestrator.pipelines import LEAVING_S, Pipelines, Rank, harmless, tolerated
-from orchestrator.plan.model import Plan, Pool
+from orchestrator.pipelines import LEAVING_S, Pipelines, harmless, tolerated
 from orchestrator.room import PATIENCE_S, Room
 from orchestrator.spec.durations import show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from typing import Any
+
+    from orchestrator.events import (
+        Event,
+        Outcome,
+        Recorded,
+        State,
+        StopReason,
+    )
+    from orchestrator.nodes import (
+        Action,
+    )
+    from orchestrator.pipelines import Rank
+    from orchestrator.plan.model import Plan, Pool
 
 TIMEOUT_EXIT_CODE = 124
 # Clocks that are read one after the other may differ by as much when what they said is subtracted.

@@ -5,18 +5,26 @@ A value is known in the forms in which it may stand in a text: as it is, and esc
 that was encoded, hashed or cut into pieces otherwise is not recognised.
 """
 
+from __future__ import annotations
+
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 from orchestrator import jsonio
-from orchestrator.errors import EnvironmentFault, Report
-from orchestrator.events import Arrived, Ended, Event, Expanded, Failure, Noted, Postponed, Spoiled
+from orchestrator.errors import EnvironmentFault
+from orchestrator.events import Arrived, Ended, Expanded, Failure, Noted, Postponed, Spoiled
 from orchestrator.plan.environment import secret
 from orchestrator.spec.words import listing, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from orchestrator.errors import Report
+    from orchestrator.events import Event
 
 MIN_LENGTH = 4  # what is shorter stands in every text, by chance
 _MIN_LINE = 8  # and a line of a value, or its beginning
@@ -158,8 +166,8 @@ class Secrets:
         problem = report.problem
         hint = None if problem.hint is None else self.mask(problem.hint)
         where = tuple(self.mask(part) if isinstance(part, str) else part for part in problem.where)
-        said = replace(problem, where=where, message=self.mask(problem.message), hint=hint)
-        return replace(report, problem=said, source_line=self.mask(report.source_line))
+        said = problem._replace(where=where, message=self.mask(problem.message), hint=hint)
+        return report._replace(problem=said, source_line=self.mask(report.source_line))
 
     # Events
 

@@ -4,18 +4,25 @@ A signal that was ignored when orch started (``nohup``, ``&``) stays ignored. US
 running. Under a keeper signals come from there, each once.
 """
 
-import ctypes
+from __future__ import annotations
+
 import os
-import signal
+import select
 import threading
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from orchestrator import keeper
-from orchestrator.engine import Inbox
 from orchestrator.events import Asked, StopAsked
+from orchestrator.lean import signal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from orchestrator.engine import Inbox
+
+_LOOK_MS = 500  # where the end of the watchdog is not told
 _END = b"\0"  # no signal has this number
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -42,8 +49,13 @@ class Ladder:
             if self._count > 2:  # noqa: PLR2004
                 end_by(number)
             self._inbox.put(StopAsked("signal", self._count > 1, self._now(), number))
-        elif number == keeper.PARENT_GONE and os.getppid() != self._watchdog:
-            keeper.end_own(self._run_id)
+
+    def is_alone(self) -> bool:
+        """Tell whether the watchdog has ended; this process does so too then, with all it has."""
+        if self._watchdog is None or os.getppid() == self._watchdog:
+            return False
+        keeper.end_own(self._run_id)
+        return True
 
 
 _in_force = False
@@ -56,7 +68,7 @@ def _leave_to_parent() -> None:
     """
     if _in_force:
         signal.set_wakeup_fd(-1)
-        for number in (*STOPPING, signal.SIGUSR1, keeper.PARENT_GONE):
+        for number in (*STOPPING, signal.SIGUSR1):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
 
@@ -77,12 +89,12 @@ def handled(ladder: Ladder) -> Iterator[None]:
     os.set_blocking(read, True)
     _in_force = True
     reader = threading.Thread(target=_read, args=(read, ladder), name="orch-signals", daemon=True)
-    before: dict[signal.Signals, Any] = {}
+    before: dict[int, Any] = {}
     woken = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     reader.start()
-    always = [signal.SIGUSR1, *((keeper.PARENT_GONE,) if keeper.is_kept() else ())]
-    for number in (*STOPPING, *always):
-        if signal.getsignal(number) is not signal.SIG_IGN or number in always:
+    asked: tuple[int, ...] = (*STOPPING, signal.SIGUSR1)
+    for number in asked:
+        if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGUSR1:
             before[number] = signal.signal(number, lambda *_: None)
     try:
         yield
@@ -98,11 +110,23 @@ def handled(ladder: Ladder) -> Iterator[None]:
 
 
 def _read(descriptor: int, ladder: Ladder) -> None:
-    while True:
-        for number in os.read(descriptor, 64):
-            if number == _END[0]:
-                return
-            ladder.took(number)
+    watched = select.poll()
+    watched.register(descriptor, select.POLLIN)
+    parent = keeper.parent_descriptor()
+    if parent is not None:
+        watched.register(parent, select.POLLIN)
+    try:
+        while not ladder.is_alone():
+            ready = watched.poll(None if parent is not None else _LOOK_MS)
+            if descriptor not in [number for number, _ in ready]:
+                continue
+            for number in os.read(descriptor, 64):
+                if number == _END[0]:
+                    return
+                ladder.took(number)
+    finally:
+        if parent is not None:
+            os.close(parent)
 
 
 def end_by(number: int) -> None:
@@ -123,4 +147,6 @@ def end_by(number: int) -> None:
 
 def _default_action(number: int) -> None:
     """Do what ``signal.signal(number, SIG_DFL)`` does, from a thread: Python allows it to none."""
+    import ctypes  # noqa: PLC0415 - for the third signal only
+
     ctypes.CDLL(None).signal(number, 0)

@@ -5,29 +5,22 @@ task's own threads are covered because ``Thread.start`` copies the context. File
 first byte. What C code writes to descriptor 1 cannot be told apart: it is the run's.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from typing import Any, TextIO, cast
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_AGAIN = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-FILE_MODE = 0o600
+from orchestrator.places import open_again, open_output
 
-
-def open_output(path: str) -> int:
-    """Return a descriptor of a new file at *path* for the output of an attempt."""
-    return os.open(path, _NEW, FILE_MODE)
-
-
-def open_own(path: str) -> int:
-    """Return a descriptor of the file at *path* for what is the run's, also in later sessions."""
-    return os.open(path, _AGAIN | os.O_CREAT, FILE_MODE)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 
 class OutputFile:
@@ -87,7 +80,7 @@ class OutputFile:
     def _open(self) -> int:
         if self._descriptor < 0:
             if self._made:
-                self._descriptor = os.open(self.path, _AGAIN)
+                self._descriptor = open_again(self.path)
             else:
                 self._descriptor = open_output(self.path)
                 self._made = True
@@ -151,7 +144,7 @@ capture_of_context: ContextVar[Capture | None] = ContextVar("orch_capture", defa
 class _Bytes(io.RawIOBase):
     """``sys.stdout.buffer`` of a context-aware stream."""
 
-    def __init__(self, stream: "ContextStream") -> None:
+    def __init__(self, stream: ContextStream) -> None:
         self._stream = stream
 
     def writable(self) -> bool:
@@ -161,7 +154,8 @@ class _Bytes(io.RawIOBase):
         file = self._stream.file()
         if file is None:
             self._stream.fallback.flush()
-            return cast("int", self._stream.fallback.buffer.write(data))
+            written: int = self._stream.fallback.buffer.write(data)
+            return written
         content = bytes(data)
         file.write(content)
         return len(content)
@@ -194,7 +188,8 @@ class ContextStream(io.TextIOBase):
     def write(self, text: str) -> int:
         file = self.file()
         if file is None:
-            return cast("int", self.fallback.write(text))
+            written: int = self.fallback.write(text)
+            return written
         file.write(text.encode("utf-8", "backslashreplace"))
         return len(text)
 
@@ -207,7 +202,8 @@ class ContextStream(io.TextIOBase):
 
     def fileno(self) -> int:
         file = self.file()
-        return file.fileno() if file is not None else cast("int", self.fallback.fileno())
+        number: int = self.fallback.fileno() if file is None else file.fileno()
+        return number
 
     def isatty(self) -> bool:
         return self.file() is None and bool(self.fallback.isatty())
@@ -238,8 +234,8 @@ def installed() -> Iterator[None]:
         yield
         return
     out, err, start = sys.stdout, sys.stderr, threading.Thread.start
-    sys.stdout = cast("TextIO", ContextStream(out, is_err=False))
-    sys.stderr = cast("TextIO", ContextStream(err, is_err=True))
+    sys.stdout = ContextStream(out, is_err=False)
+    sys.stderr = ContextStream(err, is_err=True)
     threading.Thread.start = _start_in_context(start)  # type: ignore[method-assign,assignment]
     try:
         with warnings.catch_warnings():

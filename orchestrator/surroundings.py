@@ -6,13 +6,20 @@ main thread only, where no task runs; the umask, which cannot be read without be
 sets in the environment past ``os.environ``.
 """
 
-import locale
+from __future__ import annotations
+
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+
+from orchestrator.lean import locale
+from orchestrator.records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 _MAX_NAMES = 8
 _STREAMS = ("stdin", "stdout", "stderr")
@@ -51,7 +58,7 @@ class Surroundings:
         # to compare the bytes inside costs a twentieth of decoding them
         self._live: Mapping[Any, Any] = vars(os.environ).get("_data", os.environ)
         self._values = dict(self._live)
-        self._locale = locale.setlocale(locale.LC_ALL)
+        self._locale = locale.setlocale(locale.LC_ALL, None)
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._lock = threading.Lock()
 
@@ -67,7 +74,7 @@ class Surroundings:
                 self._live == self._values
                 and os.environ is self._environ
                 and (sys.stdin, sys.stdout, sys.stderr) == self._streams
-                and locale.setlocale(locale.LC_ALL) == self._locale
+                and locale.setlocale(locale.LC_ALL, None) == self._locale
                 and (own_folder or _working_directory() == self._folder)
             )
         except AttributeError:  # `del sys.stdout`
@@ -117,7 +124,7 @@ class Surroundings:
         return Change(", ".join(changed), put_back=True) if changed else None
 
     def _locale_back(self) -> Change | None:
-        now = locale.setlocale(locale.LC_ALL)
+        now = locale.setlocale(locale.LC_ALL, None)
         if now == self._locale:
             return None
         try:

@@ -1075,7 +1075,7 @@ def describe(seed, violation, world, turns=12):
     ]
     for task in plan.tasks.values():
         empty = PlanTask("", 0, "thread")
-        keys = {key: value for key in PlanTask.__slots__ if key not in ("name", "order")
+        keys = {key: value for key in PlanTask.__match_args__ if key not in ("name", "order")
                 and (value := getattr(task, key)) != getattr(empty, key)}  # fmt: skip
         lines.append(f"  {task.name}: {keys}")
     lines += [f"  {queue}".replace("max_bytes=67108864, ", "") for queue in plan.queues.values()]

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.checks import Checker
 from orchestrator.cli.console import complain
 from orchestrator.errors import SpecError
 from orchestrator.loading import load, spec_error
@@ -112,7 +111,7 @@ def check(file):
     """Do what ``orch check`` does, in this process."""
     try:
         loaded = load(file, lenient=True)
-        errors, warnings = Checker(loaded.plan, loaded.job).deep()
+        errors, warnings = loaded.checker.deep()
         if errors:
             raise spec_error(loaded.source, [*errors, *warnings])
     except SpecError as error:

@@ -67,7 +67,7 @@ def test_the_run_ends_and_all_is_told(job: Builder, mode: str) -> None:
 
 def test_a_thread_may_ruin_what_is_shared(job: Builder) -> None:
     """Without a path to import from, orch still ends what it has begun."""
-    job.module("import sys\n\ndef f():\n    sys.path.clear()\n    sys.modules.pop('json')\n")
+    job.module("import sys\n\ndef f():\n    sys.path.clear()\n    sys.modules.pop('json', None)\n")
     job.tasks("""
         a: {mode: thread, function: 'm:f'}
         b: {mode: subprocess, command: [echo, hi], output: stdout, needs: [a]}

@@ -11,12 +11,14 @@ import orchestrator
 
 PACKAGE = Path(orchestrator.__file__).parent
 FLOORS = (
-    ("errors",),
-    ("spec.models", "spec.durations", "spec.words", "events"),
+    ("errors", "records", "lean"),
+    ("spec.models", "spec.durations", "spec.words", "events", "jsonio"),
     ("plan", "nodes", "room", "pipelines", "scheduler", "recovery"),
     (
-        "spec.source", "spec.validate", "modules", "probe", "checks", "journal", "jsonio", "clock",
-        "places", "procfs", "keeper", "digests", "descriptors",
+        "spec.source", "spec.reading", "spec.validate",
+        "modules", "probe", "checks", "facts", "journal", "clock",
+        "drafts",
+        "places", "finding", "procfs", "tender", "keeper", "guard", "digests", "descriptors",
         "poller", "queues", "current", "streams", "functions", "logs", "runners",
         "surroundings",
         "secrets",

@@ -7,7 +7,6 @@ from textwrap import dedent, indent
 
 import pytest
 
-from orchestrator.checks import Checker
 from orchestrator.errors import UsageError
 from orchestrator.loading import Choices, load
 from orchestrator.plan.model import Pipeline, Plan, PlanQueue
@@ -85,7 +84,9 @@ def test_queue_takes_what_is_written() -> None:
         """,
     )
     dead = str(Path.cwd() / "dead.jsonl")
-    expected = PlanQueue("q", 7, 5, "text", "drain", "at_least_once", dead, ("a",), ("b",))
+    expected = PlanQueue(
+        "q", 7, 5, "text", "drain", "at_least_once", dead, ("a",), ("b",), bounded=True
+    )
     assert expected == plan.queues["q"]
 
 
@@ -283,7 +284,7 @@ def test_function_gets_the_iterator_first(consumer: str, keys: str) -> None:
       d: {{function: "work:total", consume: r}}
     """
     loaded = load("x.yaml", data=dedent(text).encode())
-    assert ([], []) == Checker(loaded.plan, loaded.job).deep()
+    assert ([], []) == loaded.checker.deep()
 
 
 def test_plan_shows_the_way_of_the_items(job: Builder) -> None:

@@ -16,7 +16,6 @@ from orchestrator.events import Attempt, Ended, Failure, Noted, Returned
 from orchestrator.plan.model import Plan
 from orchestrator.poller import Poller
 from orchestrator.queues.registry import Queues
-from orchestrator.runners import Runner
 from orchestrator.runners.children import Watcher
 from orchestrator.runners.fake import FakeRunner
 from orchestrator.runners.processes import ProcessRunner
@@ -82,7 +81,7 @@ class Bench:
         post, now = self.posted.put, time.monotonic
         plan = Plan("contract", str(folder), {})
         queues = Queues(plan, str(folder), self.poller, lambda _: None, now)
-        self.runner: Runner = {
+        self.runner: Any = {
             "thread": lambda: ThreadRunner("run", post, now, queues),
             "process": lambda: ProcessRunner(str(folder), post, now, self.watcher, queues),
             "program": lambda: ProgramRunner(post, now, self.watcher, queues),

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import EnvironmentFault
-from orchestrator.places import RunFolder, create_run
-from orchestrator.streams import open_output
+from orchestrator.places import RunFolder, create_run, open_output
 from tests.builder import Builder
 
 OTHER = 65534
@@ -86,12 +85,12 @@ def test_a_run_that_exists_is_opened_with_the_same_care(tmp_path: Path) -> None:
     """A run's directory is opened for writing only where nobody else could have changed it."""
     folder = create_run(tmp_path / "state")
     folder.release()
-    folder.path.chmod(0o720)
+    Path(folder.path).chmod(0o720)
     with pytest.raises(EnvironmentFault, match="can be written by its group"):
         RunFolder(folder.path)
-    folder.path.chmod(0o700)
+    Path(folder.path).chmod(0o700)
     RunFolder(folder.path).release()
-    folder.path.rmdir()
+    Path(folder.path).rmdir()
     with pytest.raises(EnvironmentFault, match="has been removed"):
         RunFolder(folder.path)
 

@@ -24,8 +24,11 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_orchestrator_only(wheel):
     """A ``jobs`` package in site-packages would stand in for users' own."""
-    tops = {name.partition("/")[0] for name in ZipFile(wheel).namelist()}
-    assert {"orchestrator"} == {top for top in tops if not top.endswith(".dist-info")}
+    names = ZipFile(wheel).namelist()
+    tops = {name.partition("/")[0] for name in names}
+    assert {"orchestrator"} == {top for top in tops if not top.endswith((".dist-info", ".data"))}
+    scripts = [name for name in names if ".data/" in name]
+    assert [name.partition(".data/")[2] for name in scripts] == ["scripts/orch"]
     assert "orchestrator/py.typed" in ZipFile(wheel).namelist()
 
 

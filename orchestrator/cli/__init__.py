@@ -1,13 +1,19 @@
 """The command line: one file a command; errors become exit codes here."""
 
+from __future__ import annotations
+
+import gc
 import os
-import signal
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
 
 from orchestrator import keeper
 from orchestrator.clock import Clock
+from orchestrator.lean import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 _KEPT = ("run", "resume")
 _NOT_KEPT = {"--no-keeper", "-h", "--help"}
@@ -15,15 +21,17 @@ _NOT_KEPT = {"--no-keeper", "-h", "--help"}
 
 def main() -> NoReturn:
     """Run ``orch`` and leave with its exit code."""
+    gc.disable()  # of what is imported nothing is garbage
     _open_descriptors()
     clock = Clock()
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for who is not there yet
-    if _is_kept(sys.argv[1:]):
+    args = sys.argv[1:]
+    if _is_kept(args):
         keeper.keep()
-    from orchestrator.cli import app  # noqa: PLC0415 - after the descriptors are safe
+    from orchestrator.cli import command  # noqa: PLC0415 - a fork copies what is there already
 
-    app.leave(sys.argv[1:], clock)
+    command.leave(args, clock)
 
 
 def _is_kept(args: Sequence[str]) -> bool:

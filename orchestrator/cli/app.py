@@ -1,18 +1,13 @@
 """The commands, put together, and what becomes of their errors."""
 
-import traceback
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from orchestrator import __version__
 from orchestrator.cli import check, clean, logs, plan, resume, run, runs, schema, show, stop
-from orchestrator.cli.console import complain, emit, flush_and_leave, say
-from orchestrator.cli.options import Started
-from orchestrator.clock import Clock
-from orchestrator.errors import EnvironmentFault, OrchError
-from orchestrator.runners.shortage import hint, shortage
+from orchestrator.cli.console import emit
 
 app = typer.Typer(
     name="orch",
@@ -50,26 +45,6 @@ def _options(
     """Run Python functions and programs together, as a YAML job file says."""
 
 
-def run_app(args: Sequence[str], clock: Clock) -> int:
-    """Run the command that *args* name and return its exit code."""
-    Started.clock = clock
-    try:
-        app(list(args), prog_name="orch")
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
-    except OrchError as error:
-        complain(error)
-        return error.exit_code
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is ours
-        if (reason := shortage(error)) is not None:  # unless orch itself could not be started
-            complain(EnvironmentFault(f"{reason}; see {hint(reason)}"))
-            return EnvironmentFault.exit_code
-        say(f"orch: a bug of orch {__version__}; please report it with what follows")
-        say(traceback.format_exc().rstrip())
-        return 5
-    return 0
-
-
-def leave(args: Sequence[str], clock: Clock) -> NoReturn:
-    """Run the command that *args* name and leave with its exit code."""
-    flush_and_leave(run_app(args, clock))
+def run_app(args: Sequence[str]) -> None:
+    """Run the command that *args* name."""
+    app(list(args), prog_name="orch")

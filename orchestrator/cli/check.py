@@ -4,8 +4,7 @@ from typing import Any
 
 import typer
 
-from orchestrator.checks import Checker
-from orchestrator.cli import options
+from orchestrator.cli import given, options
 from orchestrator.cli.console import complain, emit_json, rendered, report_data, say
 from orchestrator.errors import Report, SpecError
 from orchestrator.loading import load, reported, spec_error
@@ -21,8 +20,9 @@ def check(
     """
     reports: list[Report] = []
     try:
-        loaded = load(file, options.choices(params), data=options.job_bytes(file), lenient=True)
-        errors, warnings = Checker(loaded.plan, loaded.job).deep()
+        loaded = load(file, given.choices(params), data=given.job_bytes(file), lenient=True)
+        errors, warnings = loaded.checker.deep()
+        assert loaded.source is not None  # nothing was kept
         reports = reported(loaded.source, warnings, loaded.secrets)
         if errors:
             raise spec_error(loaded.source, [*errors, *warnings], loaded.secrets)

@@ -18,8 +18,9 @@ import typer
 from orchestrator.cli import options
 from orchestrator.cli.console import emit, emit_json, say
 from orchestrator.errors import EnvironmentFault, JournalError, UsageError
+from orchestrator.finding import find_state, runs, started_at
 from orchestrator.journal import FILE, headline
-from orchestrator.places import RunFolder, find_state, is_live, refuse_unsafe, runs, started_at
+from orchestrator.places import RunFolder, is_live, refuse_unsafe
 from orchestrator.spec import durations
 from orchestrator.spec.words import quote
 

@@ -1,16 +1,22 @@
 """What every command says, and how: data on stdout, the rest on stderr."""
 
-import json
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from __future__ import annotations
 
+import os
+import sys
+
+from orchestrator import jsonio
 from orchestrator.errors import EnvironmentFault, OrchError, Report, SpecError
+from orchestrator.lean import signal
 from orchestrator.report.screen import wants_colour
 from orchestrator.signals import end_by
 from orchestrator.spec.words import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, NoReturn
+
 
 _RED, _YELLOW, _BOLD, _DIM, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _MAX_LINE = 160
@@ -36,6 +42,8 @@ def emit_bytes(data: bytes) -> None:
 def emit_json(value: Any) -> None:
     """Write *value* as JSON: indented for a terminal, on one line for a program."""
     indent = 2 if os.isatty(1) else None
+    import json  # noqa: PLC0415 - if asked for
+
     emit(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
 
 
@@ -52,7 +60,7 @@ def complain(error: OrchError, *, form: str = "console") -> None:
     reports = error.reports if isinstance(error, SpecError) else ()
     if form == "json":
         for line in _json_lines(error, reports):
-            say(json.dumps(line, ensure_ascii=False))
+            say(jsonio.compact(line))
         return
     if not reports:
         say(f"{_paint('orch: error:', _RED)} {message_text(str(error))}")

@@ -10,7 +10,8 @@ import typer
 from orchestrator.cli import options
 from orchestrator.cli.console import emit, emit_bytes, say
 from orchestrator.errors import UsageError
-from orchestrator.places import find_run, find_state, is_live, output_files
+from orchestrator.finding import find_run, find_state, output_files
+from orchestrator.places import is_live
 from orchestrator.report.document import View
 from orchestrator.report.tail import Follower, clean_line
 from orchestrator.spec.words import did_you_mean, quote

@@ -1,26 +1,9 @@
-"""Options that several commands share, and what they mean."""
+"""Options that several commands share."""
 
-import os
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from enum import StrEnum
+from typing import Annotated
 
 import typer
-
-from orchestrator.clock import Clock
-from orchestrator.errors import SpecError, UsageError
-from orchestrator.loading import STDIN, Choices
-from orchestrator.places import find_run, find_state
-from orchestrator.spec.source import MAX_BYTES, Source, read_bytes
-from orchestrator.spec.words import quote
-
-
-class Started:
-    """The clock that began with the first act of main."""
-
-    clock: ClassVar[Clock] = Clock()
-
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="The job file; - is stdin.")]
 Params = Annotated[
@@ -57,48 +40,39 @@ Skip = Annotated[
 ]
 
 
-def choices(
-    params: Sequence[str] | None,
-    only: Sequence[str] | None = None,
-    skip: Sequence[str] | None = None,
-) -> Choices:
-    """Return what the options ask for. Raises ``UsageError``."""
-    values: dict[str, Any] = {}
-    for text in params or ():
-        if text.startswith("@"):
-            values.update(_params_file(text[1:]))
-            continue
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"found {quote(text)} after -p, expected KEY=VALUE or @FILE.yaml")
-        values[name.strip()] = value
-    return Choices(values, only or (), skip or (), os.getcwd())
+class LogFormat(StrEnum):
+    """How the log on stderr looks."""
+
+    auto = "auto"
+    console = "console"
+    json = "json"
 
 
-def _params_file(name: str) -> dict[str, Any]:
-    try:
-        source = Source(name, read_bytes(Path(name)))
-    except ValueError as error:
-        raise UsageError(f"-p @{name}: {error}") from None
-    if source.problems:
-        first = source.report(source.problems)[0]
-        place = f"{first.file}:{first.mark.line}:{first.mark.column}"
-        raise UsageError(f"-p @{place}: {first.problem.message}")
-    if not isinstance(source.value, dict):
-        raise UsageError(f"-p @{name}: expected a mapping of parameters to values")
-    return source.value
+class TaskOutput(StrEnum):
+    """What of the tasks' own output is shown on stderr."""
+
+    live = "live"
+    failed = "failed"
+    none = "none"
 
 
-def job_bytes(file: str) -> bytes | None:
-    """Return what came on stdin where *file* is ``-``. Raises ``SpecError``."""
-    if file != STDIN:
-        return None
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise SpecError(f"<stdin>: is larger than {MAX_BYTES >> 20} MiB")
-    return data
+class SyncOption(StrEnum):
+    """What a record of the journal survives."""
+
+    normal = "normal"
+    full = "full"
 
 
-def run_folder(run: str | None, state_dir: str | None) -> Path:
-    """Return the directory of the run that a command names. Raises ``UsageError``."""
-    return find_run(find_state(Path.cwd(), state_dir), run)
+Events = Annotated[
+    bool, typer.Option("--events", help="Write each event to stdout as a JSON line, live.")
+]
+LogForm = Annotated[
+    LogFormat, typer.Option(help="auto: readable lines on a terminal, key=value elsewhere.")
+]
+LogFile = Annotated[str | None, typer.Option(metavar="FILE", help="Append the log to FILE too.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Starts of tasks too.")]
+ShownOutput = Annotated[
+    TaskOutput,
+    typer.Option(help="Of the tasks' output show every line, the end of failed ones, or none."),
+]

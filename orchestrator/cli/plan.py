@@ -1,17 +1,17 @@
 """``orch plan FILE``: what would run, in what order."""
 
-from dataclasses import asdict
 from itertools import product
 from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import options
+from orchestrator.cli import given, options
 from orchestrator.cli.console import emit, emit_json
 from orchestrator.errors import UsageError
 from orchestrator.loading import load
 from orchestrator.plan import pipelines, templates
 from orchestrator.plan.model import Plan, PlanQueue, PlanTask
+from orchestrator.records import fields_of
 from orchestrator.spec.durations import show
 from orchestrator.spec.words import printable
 
@@ -28,9 +28,7 @@ def plan(
     """Show the expanded plan of FILE: its tasks in an order in which they could start."""
     if as_json + mermaid + dot > 1:
         raise UsageError("--json, --mermaid and --dot exclude each other")
-    loaded = load(
-        file, options.choices(params, only, skip), data=options.job_bytes(file), lenient=True
-    )
+    loaded = load(file, given.choices(params, only, skip), data=given.job_bytes(file), lenient=True)
     found = loaded.plan
     if as_json:
         emit_json(document(found))
@@ -137,13 +135,14 @@ def document(found: Plan) -> dict[str, Any]:
         "timeout_s": found.timeout_s,
         "order": [task.name for task in _order(found)],
         "queues": {name: _queue_document(queue) for name, queue in found.queues.items()},
-        "pipelines": [asdict(line) for line in found.pipelines],
+        "pipelines": [line._asdict() for line in found.pipelines],
         "tasks": {name: _task_document(task) for name, task in found.tasks.items()},
     }
 
 
 def _queue_document(queue: PlanQueue) -> dict[str, Any]:
-    data = asdict(queue)
+    data = fields_of(queue)
+    del data["bounded"]
     del data["name"]
     return data
 

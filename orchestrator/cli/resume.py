@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import options, session
+from orchestrator.cli import given, options, session
 from orchestrator.cli.console import emit_json, say
 from orchestrator.report.document import View
 from orchestrator.resuming import resumed
@@ -20,12 +20,12 @@ def resume(  # noqa: PLR0913, PLR0917 - the options of a command line
         bool, typer.Option("--force", help="Start tasks again that twice ended orch itself.")
     ] = False,
     as_json: options.AsJson = False,
-    events: session.Events = False,
-    log_format: session.LogForm = session.LogFormat.auto,
-    log_file: session.LogFile = None,
-    quiet: session.Quiet = False,
-    verbose: session.Verbose = False,
-    task_output: session.ShownOutput = session.TaskOutput.failed,
+    events: options.Events = False,
+    log_format: options.LogForm = options.LogFormat.auto,
+    log_file: options.LogFile = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    task_output: options.ShownOutput = options.TaskOutput.failed,
     state_dir: options.StateDir = None,
     _no_keeper: options.NoKeeper = False,
 ) -> None:
@@ -34,12 +34,12 @@ def resume(  # noqa: PLR0913, PLR0917 - the options of a command line
     The job file is read as it is now; tasks that changed run again, and what needs them. Exit codes
     are those of ``orch run``.
     """
-    folder = options.run_folder(run, state_dir)
+    folder = given.run_folder(run, state_dir)
     telling = session.Telling(as_json, events, log_format, log_file, quiet, verbose, task_output)
 
     def make() -> Run | None:
         waits = session.waits_for(telling)
-        return resumed(folder, options.Started.clock, strict=strict, force=force, waits=waits)
+        return resumed(folder, given.Started.clock, strict=strict, force=force, waits=waits)
 
     session.run_to_end(make, telling)
     if not quiet:

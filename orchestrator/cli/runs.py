@@ -8,8 +8,8 @@ import typer
 from orchestrator.cli import options
 from orchestrator.cli.console import emit, emit_json, say, table
 from orchestrator.errors import JournalError, UsageError
-from orchestrator.places import find_state
-from orchestrator.places import runs as run_folders
+from orchestrator.finding import find_state
+from orchestrator.finding import runs as run_folders
 from orchestrator.report.document import summary
 from orchestrator.spec.durations import show
 

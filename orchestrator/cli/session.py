@@ -1,77 +1,39 @@
-"""What ``orch run`` and ``orch resume`` share: their output options, and a run to its end."""
+"""What ``orch run`` and ``orch resume`` share: a run to its end, and what it tells meanwhile."""
+
+from __future__ import annotations
 
 import gc
-import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated, NoReturn
 
-import typer
-
+from orchestrator import jsonio
 from orchestrator.cli.console import complain, flush_and_leave, say
-from orchestrator.engine import Observer
 from orchestrator.errors import EnvironmentFault, OrchError, UsageError
-from orchestrator.logs import Format, Log, Sink, descriptor_sink
-from orchestrator.report.document import View
-from orchestrator.report.narrator import EventStream, Narrator
-from orchestrator.report.screen import Progress, Screen, wants_colour
+from orchestrator.logs import Log, Sink, descriptor_sink
+from orchestrator.records import NamedTuple
+from orchestrator.report.screen import Screen, wants_colour
 from orchestrator.report.summary import Failures
-from orchestrator.report.tail import LiveOutput
-from orchestrator.running import Run
 from orchestrator.signals import end_by
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
-class LogFormat(StrEnum):
-    """How the log on stderr looks."""
-
-    auto = "auto"
-    console = "console"
-    json = "json"
-
-
-class TaskOutput(StrEnum):
-    """What of the tasks' own output is shown on stderr."""
-
-    live = "live"
-    failed = "failed"
-    none = "none"
+    from orchestrator.engine import Observer
+    from orchestrator.logs import Format
+    from orchestrator.running import Run
 
 
-class SyncOption(StrEnum):
-    """What a record of the journal survives."""
+class Telling(NamedTuple):
+    """What a run tells, and where; each as the option of its name."""
 
-    normal = "normal"
-    full = "full"
-
-
-Events = Annotated[
-    bool, typer.Option("--events", help="Write each event to stdout as a JSON line, live.")
-]
-LogForm = Annotated[
-    LogFormat, typer.Option(help="auto: readable lines on a terminal, key=value elsewhere.")
-]
-LogFile = Annotated[str | None, typer.Option(metavar="FILE", help="Append the log to FILE too.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Starts of tasks too.")]
-ShownOutput = Annotated[
-    TaskOutput,
-    typer.Option(help="Of the tasks' output show every line, the end of failed ones, or none."),
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """What a run tells, and where."""
-
-    as_json: bool
-    events: bool
-    log_format: LogFormat
-    log_file: str | None
-    quiet: bool
-    verbose: bool
-    task_output: TaskOutput
+    as_json: bool = False
+    events: bool = False
+    log_format: str = "auto"
+    log_file: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    task_output: str = "failed"
 
     @property
     def level(self) -> str:
@@ -83,9 +45,9 @@ def waits_for(telling: Telling) -> Callable[[str], None]:
     """Return what says, in the form of the log, for which other run of the job this one waits."""
 
     def tell(holder: str) -> None:
-        if telling.log_format == LogFormat.json:
+        if telling.log_format == "json":
             line = {"event": "waiting", "level": "warning", "for": holder}
-            say(json.dumps(line, ensure_ascii=False))
+            say(jsonio.compact(line))
         elif not telling.quiet:
             say(f"orch: waiting for {holder} of this job to end")
 
@@ -104,7 +66,7 @@ def run_to_end(make: Callable[[], Run | None], telling: Telling) -> None:
         run = make()
     except OrchError as error:
         complain(error, form=telling.log_format)
-        raise typer.Exit(error.exit_code) from None
+        raise SystemExit(error.exit_code) from None
     if run is not None:
         _Session(run, telling, log_sink).run()
 
@@ -123,7 +85,7 @@ class _Session:
         self._stderr = Sink("stderr", self._screen.write)
         secrets = run.secrets
         self._log = Log(run.id, telling.level, None if secrets is None else secrets.mask_in)
-        if secrets is not None and self._form != LogFormat.json:  # where JSON stays JSON
+        if secrets is not None and self._form != "json":  # where JSON stays JSON
             self._stderr = Sink("stderr", secrets.masking(self._screen.write))
         self._log.add(self._stderr, self._format(), colour=self._screen.colour)
         if log_file is not None:
@@ -132,27 +94,38 @@ class _Session:
         self._width = max((len(name) for name, _ in run.plan.instances()), default=0)
 
     def _format(self) -> Format:
-        if self._form == LogFormat.auto:
+        if self._form == "auto":
             return "console" if self._tty else "keyvalue"
-        return "json" if self._form == LogFormat.json else "console"
+        return "json" if self._form == "json" else "console"
 
     def run(self) -> NoReturn:
         """Run, tell, and leave with the exit code."""
         telling, form, out = self._telling, self._form, self._out
 
         def observe(run: Run) -> Sequence[Observer]:
-            observers: list[Observer] = [Narrator(run, self._log), self._failures]
+            observers: list[Observer] = [self._failures]
+            if self._log.enabled("warning"):
+                from orchestrator.report.narrator import Narrator  # noqa: PLC0415 - not with -q
+
+                observers.append(Narrator(run, self._log))
             if telling.events:
+                from orchestrator.report.narrator import EventStream  # noqa: PLC0415 - if asked for
+
                 observers.append(EventStream(run, out.write))
-            if telling.task_output == TaskOutput.live:
+            if telling.task_output == "live":
+                from orchestrator.report.tail import LiveOutput  # noqa: PLC0415 - if asked for
+
                 observers.append(LiveOutput(run, self._show_lines))
-            elif self._tty and not telling.quiet and form != LogFormat.json:
+            elif self._tty and not telling.quiet and form != "json":
+                from orchestrator.report.progress import Progress  # noqa: PLC0415 - on a terminal
+
                 observers.append(Progress(run, self._screen))
             return observers
 
         # what was loaded stays, and events come and go without cycles: look less often
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
+        gc.enable()
         try:
             finished = self._run.go(observe, redirect=True, handle_signals=True)
         except OrchError as error:
@@ -160,7 +133,7 @@ class _Session:
             complain(error, form=form)
             flush_and_leave(error.exit_code)
         self._screen.close()
-        self._summarize(tails=telling.task_output == TaskOutput.failed)
+        self._summarize(tails=telling.task_output == "failed")
         if telling.as_json:
             _write_document(self._run, out)
         if out.broken:
@@ -171,7 +144,7 @@ class _Session:
 
     def _show_lines(self, lines: list[tuple[str, str, str]]) -> None:
         """Show what tasks wrote, with the task's name."""
-        if self._form == LogFormat.json:
+        if self._form == "json":
             for task, stream, text in lines:
                 self._log.log("info", "task output", task=task, stream=stream, line=text)
             self._log.flush()
@@ -181,7 +154,7 @@ class _Session:
         self._stderr.write(text.encode("utf-8", "backslashreplace"))
 
     def _say_dropped(self, sink: Sink) -> None:
-        if self._form == LogFormat.json:
+        if self._form == "json":
             self._log.log("error", "log dropped", sink=sink.name, reason=sink.broken)
             self._log.flush()
         else:
@@ -189,7 +162,7 @@ class _Session:
             self._stderr.write(text.encode("utf-8", "backslashreplace"))
 
     def _summarize(self, *, tails: bool) -> None:
-        if self._form == LogFormat.json:
+        if self._form == "json":
             for report in self._failures.reports(tails=tails):
                 self._log.log("error", "task report", **report)
             self._log.flush()
@@ -199,7 +172,12 @@ class _Session:
 
 
 def _write_document(run: Run, out: Sink) -> None:
-    document = View.of(run.path).document()
+    import json  # noqa: PLC0415 - if asked for
+    from pathlib import Path  # noqa: PLC0415
+
+    from orchestrator.report.document import View  # noqa: PLC0415
+
+    document = View.of(Path(run.path)).document()
     out.write((json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.cli import options
+from orchestrator.cli import given, options
 from orchestrator.cli.console import emit, emit_json, table
 from orchestrator.plan.templates import as_text
 from orchestrator.report.bottleneck import in_words
@@ -17,7 +17,7 @@ def show(
     run: options.RunName = None, as_json: options.AsJson = False, state_dir: options.StateDir = None
 ) -> None:
     """Show how RUN went: each task's state, attempts, duration and output."""
-    view = View.of(options.run_folder(run, state_dir))
+    view = View.of(given.run_folder(run, state_dir))
     document = view.document()
     if as_json:
         emit_json(document)

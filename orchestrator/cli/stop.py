@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import options
+from orchestrator.cli import given, options
 from orchestrator.cli.console import say
 from orchestrator.errors import UsageError
 from orchestrator.journal import headline
@@ -24,7 +24,7 @@ def stop(
     state_dir: options.StateDir = None,
 ) -> None:
     """Ask RUN to end: TERM to what runs, KILL after its grace."""
-    folder = options.run_folder(run, state_dir)
+    folder = given.run_folder(run, state_dir)
     if not is_live(folder):
         raise UsageError(f"run {folder.name} is not under way")
     meta, _ = headline(folder)

@@ -3,20 +3,26 @@
 Every problem is collected; the plan that comes with problems is only good for finding more of them.
 """
 
-import shlex
-from collections.abc import Collection, Mapping
-from typing import Any
+from __future__ import annotations
 
-from orchestrator.errors import Problem, TemplateError, Where
-from orchestrator.plan import graph, pipelines, queues, templates
+import shlex
+
+from orchestrator.errors import Problem, TemplateError
+from orchestrator.plan import graph, params, pipelines, queues, templates
+from orchestrator.plan.draft import Draft, Parameter
 from orchestrator.plan.environment import secret
-from orchestrator.plan.model import NO_RETRY, Plan, PlanTask, RetryPolicy
-from orchestrator.spec.models import MODE_KEYS, MODES, TARGETS, Job, Retry, Task, TaskKeys
+from orchestrator.plan.model import EARLY_KEYS, LATE_KEYS, NO_RETRY, Plan, PlanTask, RetryPolicy
+from orchestrator.spec.models import MODE_KEYS, MODES, TARGETS, Retry
 from orchestrator.spec.words import did_you_mean, found, listing, quote
 
-# Keys that may hold templates for the run, and those that must be known before it starts.
-LATE_KEYS = ("command", "args", "kwargs", "env", "cwd", "when", "foreach")
-EARLY_KEYS = ("python", "allow_failure", "priority", "retry", "timeout", "grace", "replicas")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from typing import Any
+
+    from orchestrator.errors import Where
+    from orchestrator.spec.models import Job, Param, Task
+
 _PLAIN_KEYS = frozenset((
     "function", "program", "module", "command", "shell", "args", "kwargs", "cwd", "python",
     "output", "run_when", "when", "foreach", "allow_failure", "priority", "leftovers",
@@ -32,8 +38,8 @@ def build(
     name: str,
     broken: Collection[str] = (),
     doubtful: Collection[str] = (),
-) -> tuple[Plan, list[Problem]]:
-    """Return the plan of *job*, no template filled in, and what is wrong.
+) -> tuple[Draft, list[Problem]]:
+    """Return the draft of *job*, and what is wrong.
 
     *broken* are names of tasks whose own keys are wrong: known, but not looked at further.
     *doubtful* are words of wrong parts, which queues may be named by.
@@ -55,7 +61,41 @@ def build(
     problems += _secrets(job)
     problems += queues.join(plan, job, doubtful)
     problems += pipelines.join(plan, job)
-    return plan, problems + _cycles(plan, job)
+    problems += _cycles(plan, job)
+    draft = Draft(
+        plan,
+        root=job.root,
+        env=job.env,
+        env_file=job.env_file,
+        secrets=job.secrets,
+        params={name: _parameter(param) for name, param in job.params.items()},
+        early=_early(job),
+        keys={name: frozenset(task.model_fields_set) for name, task in job.tasks.items()},
+        default_keys=frozenset(job.defaults.model_fields_set),
+    )
+    return draft, problems + params.declared(draft.params)
+
+
+def _parameter(param: Param) -> Parameter:
+    return Parameter(
+        param.type, param.default, param.required, param.min, param.max, param.choices,
+        param.pattern, tuple(param.model_fields_set),
+    )  # fmt: skip
+
+
+def _early(job: Job) -> dict[tuple[str, ...], Any]:
+    """Return the values of the job's own that may hold templates."""
+    found: dict[tuple[str, ...], Any] = {
+        ("limits", "threads"): job.limits.threads,
+        ("limits", "processes"): job.limits.processes,
+        ("timeout",): job.timeout,
+        ("grace",): job.grace,
+        ("python",): job.python,
+    }
+    for name, queue in job.queues.items():
+        for key in ("maxsize", "max_bytes", "dead_letter"):
+            found["queues", name, key] = getattr(queue, key)
+    return found
 
 
 def _secrets(job: Job) -> list[Problem]:
@@ -364,39 +404,3 @@ def retry_policy(value: int | Retry | Any) -> RetryPolicy:
     elif isinstance(value, int):
         return RetryPolicy(attempts=1 + value) if value else NO_RETRY
     return value  # type: ignore[return-value] # compiled; ``fill`` makes a policy of it
-
-
-def default_where(task: Task, defaults: TaskKeys, name: str, key: str) -> Where:
-    """Return where *key* of task *name* stands: in the task, or in the defaults."""
-    if key not in task.model_fields_set and key in defaults.model_fields_set:
-        return ("defaults", key)
-    return ("tasks", name, key)
-
-
-def select(plan: Plan, only: Collection[str], skip: Collection[str]) -> Mapping[str, str]:
-    """Return the tasks that are left out, each with the reason.
-
-    Raises ``ValueError``, its text for the user, for a task that does not exist, or one that is
-    skipped while another uses its output, or is joined with it by queues.
-    """
-    for name in (*only, *skip):
-        if name not in plan.tasks:
-            raise ValueError(f"unknown task {quote(name)}{did_you_mean(name, plan.tasks)}")
-    wanted = graph.with_needs(only, pipelines.brings(plan)) if only else set(plan.tasks)
-    out = {name: "not asked for (--only)" for name in plan.tasks if name not in wanted}
-    for name in skip:
-        out[name] = "left out (--skip)"
-    if torn := pipelines.torn(plan, skip, out):
-        raise ValueError(torn)
-    skipped = set(skip)
-    for name, task in plan.tasks.items():
-        if name in out:
-            continue
-        values = (task.command, task.args, task.kwargs, task.env, task.cwd, task.when, task.foreach)
-        for value in values:
-            for _, template in templates.templates(value):
-                if used := sorted(template.outputs & skipped):
-                    raise ValueError(
-                        f"task `{used[0]}` cannot be skipped: `{name}` uses its output"
-                    )
-    return out

@@ -1,8 +1,12 @@
 """The environment as templates see it: without secrets."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
 from orchestrator.errors import TemplateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Environment(dict[str, str]):

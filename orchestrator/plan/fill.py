@@ -1,17 +1,21 @@
 """Filling in what is known before a run: ``params``, ``env``, ``sys``; the items of ``foreach``."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from itertools import product
-from typing import Any
 
-from pydantic import ValidationError
-
-from orchestrator.errors import Problem, TemplateError, Where
+from orchestrator.errors import Problem, TemplateError
 from orchestrator.plan import templates
-from orchestrator.plan.build import EARLY_KEYS, LATE_KEYS, default_where, retry_policy
-from orchestrator.plan.model import Plan, PlanTask
-from orchestrator.spec.models import Job, Task
+from orchestrator.plan.model import EARLY_KEYS, LATE_KEYS, PlanTask
 from orchestrator.spec.words import found, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from orchestrator.errors import Where
+    from orchestrator.plan.draft import Draft
 
 KNOWN = frozenset({"params", "env", "sys"})
 MAX_INSTANCES = 1_000_000
@@ -21,15 +25,15 @@ _SHAPES: dict[str, tuple[type, str]] = {
 _FIELD_OF = {"timeout": "timeout_s", "grace": "grace_s"}
 
 
-def fill(plan: Plan, job: Job, names: Mapping[str, Any], missing: frozenset[str]) -> list[Problem]:
-    """Fill in *plan* from *names* in place and return what went wrong.
+def fill(draft: Draft, names: Mapping[str, Any], missing: frozenset[str]) -> list[Problem]:
+    """Fill in the plan of *draft* from *names* in place and return what went wrong.
 
     *missing* are required parameters without a value: ``orch check`` looks at a file without them,
     so templates that use one are left as they are.
     """
     problems: list[Problem] = []
-    for name, task in plan.tasks.items():
-        _TaskFiller(name, task, job, names, missing, problems).fill()
+    for name, task in draft.plan.tasks.items():
+        _TaskFiller(name, task, draft, names, missing, problems).fill()
     return problems
 
 
@@ -38,12 +42,12 @@ class _TaskFiller:
         self,
         name: str,
         task: PlanTask,
-        job: Job,
+        draft: Draft,
         names: Mapping[str, Any],
         missing: frozenset[str],
         problems: list[Problem],
     ) -> None:
-        self.name, self.task, self.job = name, task, job
+        self.name, self.task, self.draft = name, task, draft
         self.names, self.missing, self.problems = names, missing, problems
 
     def fill(self) -> None:
@@ -65,8 +69,7 @@ class _TaskFiller:
             self._foreach()
 
     def _problem(self, where: Where, message: str) -> None:
-        task = self.job.tasks[self.name]
-        start = default_where(task, self.job.defaults, self.name, str(where[0]))
+        start = self.draft.where(self.name, str(where[0]))
         self.problems.append(Problem((*start, *where[1:]), message))
 
     def _known(self, where: Where, value: Any) -> Any:
@@ -107,9 +110,14 @@ class _TaskFiller:
         """Fill in *value* and check it as if it had stood in the file."""
         filled = self._known((key,), value)
         field = _FIELD_OF.get(key, key)
-        default = getattr(PlanTask("", 0, "thread"), field)
+        default = getattr(PlanTask, field)
         if any(True for _ in templates.templates(filled)):
             return default  # a parameter is missing, or its problem is noted already
+        from pydantic import ValidationError  # noqa: PLC0415 - few jobs have templates there
+
+        from orchestrator.plan.build import retry_policy  # noqa: PLC0415
+        from orchestrator.spec.models import Task  # noqa: PLC0415
+
         try:
             checked = getattr(Task.model_validate({key: filled}), key)
         except ValidationError as error:

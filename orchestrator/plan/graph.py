@@ -1,8 +1,12 @@
 """The graph of needs: cycles, order, what a choice of tasks takes with it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from __future__ import annotations
 
-Needs = Mapping[str, Collection[str]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    Needs = Mapping[str, Collection[str]]
 
 
 def levels(needs: Needs) -> tuple[list[str], list[str]]:

@@ -1,17 +1,22 @@
 """The plan: a job as it will be run, checked, each task with what it takes from ``defaults``."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from __future__ import annotations
 
-from orchestrator.spec.models import Mode
+from orchestrator.records import NamedTuple, Struct
 
-Pool = Literal["threads", "processes"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Literal
+
+    from orchestrator.spec.models import Mode
+
+    Pool = Literal["threads", "processes"]
+
 POOL_OF: dict[str, Pool] = {"thread": "threads", "process": "processes", "subprocess": "processes"}
 
 
-@dataclass(slots=True, frozen=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """How often a task is tried and how long it waits in between, in seconds."""
 
     attempts: int = 1
@@ -35,17 +40,19 @@ class RetryPolicy:
 
 
 NO_RETRY = RetryPolicy()
+# Keys that may hold templates for the run, and those that must be known before it starts.
+LATE_KEYS = ("command", "args", "kwargs", "env", "cwd", "when", "foreach")
+EARLY_KEYS = ("python", "allow_failure", "priority", "retry", "timeout", "grace", "replicas")
 DEFAULT_MAXSIZE = 1000
 DEFAULT_MAX_BYTES = 64 * 2**20
 
 
-@dataclass(slots=True)
-class PlanQueue:
+class PlanQueue(Struct):
     """A queue between tasks: bounded in items and in bytes of their lines.
 
     *publishers* and *consumers* are names of tasks; who goes through it with ``foreach`` consumes.
     A *direct* one is a plain pipe between two programs, and nobody looks at what goes through it.
-    *dead_letter* is an absolute path.
+    *dead_letter* is an absolute path. *bounded*: the file says how much it may hold.
     """
 
     name: str
@@ -58,10 +65,10 @@ class PlanQueue:
     publishers: tuple[str, ...] = ()
     consumers: tuple[str, ...] = ()
     direct: bool = False
+    bounded: bool = False
 
 
-@dataclass(slots=True, frozen=True)
-class Pipeline:
+class Pipeline(NamedTuple):
     """Tasks that queues join: they start together. *members* stand in the order of flow.
 
     *threads* and *processes* are the slots that it needs at once: one for a task, one for each
@@ -73,8 +80,7 @@ class Pipeline:
     processes: int
 
 
-@dataclass(slots=True)
-class PlanTask:
+class PlanTask(Struct):
     """A task of the plan.
 
     ``args kwargs env cwd command when foreach`` are compiled: they hold ``Template`` objects
@@ -93,8 +99,8 @@ class PlanTask:
     command: Any = None
     shell: bool = False
     args: Any = ()
-    kwargs: Any = field(default_factory=dict)
-    env: dict[str, Any] = field(default_factory=dict)
+    kwargs: Any = {}
+    env: dict[str, Any] = {}
     cwd: Any = None
     python: Any = None
     output: Literal["stdout", "json"] | None = None
@@ -133,18 +139,17 @@ class PlanTask:
         return self.replicas if self.items is None else len(self.items)
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """A checked job. *root* is absolute; *params* have their values; limits are resolved."""
 
     name: str
     root: str
     tasks: dict[str, PlanTask]
-    queues: dict[str, PlanQueue] = field(default_factory=dict)
-    pipelines: list[Pipeline] = field(default_factory=list)
+    queues: dict[str, PlanQueue] = {}
+    pipelines: list[Pipeline] = []
     file: str | None = None
     description: str | None = None
-    params: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = {}
     threads: int = 8
     processes: int = 1
     timeout_s: float | None = None

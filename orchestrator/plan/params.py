@@ -1,22 +1,27 @@
 """Parameters: what a job can be told from outside, each with a type and limits."""
 
-import re
-from collections.abc import Callable, Mapping
-from datetime import date
-from math import isfinite
-from typing import Any
+from __future__ import annotations
 
-from orchestrator.errors import Problem, TemplateError, UsageError, Where
+from orchestrator.errors import Problem, TemplateError, UsageError
 from orchestrator.plan import templates
-from orchestrator.spec.models import Param, is_template
 from orchestrator.spec.words import did_you_mean, found, listing, quote
 
-MakeAbsolute = Callable[[str], str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from orchestrator.errors import Where
+    from orchestrator.plan.draft import Parameter
+
+    MakeAbsolute = Callable[[str], str]
+
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_LARGEST = 1.7976931348623157e308
 _RANGED = ("int", "float", "date")
 
 
-def declared(params: Mapping[str, Param]) -> list[Problem]:
+def declared(params: Mapping[str, Parameter]) -> list[Problem]:
     """Return what is wrong with the declarations themselves, defaults left to ``defaults``."""
     problems: list[Problem] = []
     spellings: dict[str, str] = {}
@@ -34,13 +39,13 @@ def declared(params: Mapping[str, Param]) -> list[Problem]:
         elif param.type == "choice":
             message = "type `choice` needs `choices: [...]`"
             problems.append(Problem((*where, "type"), message))
-        if param.required and "default" in param.model_fields_set:
+        if param.required and "default" in param.given:
             message = "a required parameter has no default; leave one of the two out"
             problems.append(Problem((*where, "required"), message, at_key=True))
     return problems
 
 
-def _bounds(param: Param, where: Where) -> list[Problem]:
+def _bounds(param: Parameter, where: Where) -> list[Problem]:
     problems: list[Problem] = []
     for key in ("min", "max"):
         bound = getattr(param, key)
@@ -56,10 +61,12 @@ def _bounds(param: Param, where: Where) -> list[Problem]:
     return problems
 
 
-def _pattern(param: Param, where: Where) -> list[Problem]:
+def _pattern(param: Parameter, where: Where) -> list[Problem]:
     if param.type not in ("str", "path"):
         message = f"goes with `str` or `path`, not with type `{param.type}`"
         return [Problem((*where, "pattern"), message, at_key=True)]
+    import re  # noqa: PLC0415 - few have a pattern
+
     try:
         re.compile(param.pattern or "")
     except (re.error, RecursionError, OverflowError) as error:
@@ -67,7 +74,7 @@ def _pattern(param: Param, where: Where) -> list[Problem]:
     return []
 
 
-def _choices(param: Param, where: Where) -> list[Problem]:
+def _choices(param: Parameter, where: Where) -> list[Problem]:
     if not param.choices:
         return [Problem((*where, "choices"), "the list is empty")]
     if param.type == "choice":
@@ -88,18 +95,18 @@ def _mistyped(kind: str, value: Any) -> str | None:
 
 
 def defaults(
-    params: Mapping[str, Param], names: Mapping[str, Any], absolute: MakeAbsolute
+    params: Mapping[str, Parameter], names: Mapping[str, Any], absolute: MakeAbsolute
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return the defaults, filled in from *names* (``env``, ``sys``), and what is wrong in them."""
     values: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, param in params.items():
-        if "default" not in param.model_fields_set:
+        if "default" not in param.given:
             continue
         value = param.default
         where = ("params", name, "default")
         try:
-            if is_template(value):
+            if isinstance(value, str) and "{{" in value:
                 template = templates.parse(value)
                 if template.roots - {"env", "sys"}:
                     raise TemplateError("a default can look at `env` and `sys` only")
@@ -111,7 +118,7 @@ def defaults(
 
 
 def given(
-    params: Mapping[str, Param],
+    params: Mapping[str, Parameter],
     values: Mapping[str, Any],
     absolute: MakeAbsolute,
 ) -> dict[str, Any]:
@@ -138,14 +145,14 @@ def given(
     return result
 
 
-def missing(params: Mapping[str, Param], values: Mapping[str, Any]) -> list[str]:
+def missing(params: Mapping[str, Parameter], values: Mapping[str, Any]) -> list[str]:
     """Return the names of the parameters that must be given and are not."""
     return [
         name for name, param in params.items() if name not in values and param.required is not False
     ]
 
 
-def checked(param: Param, value: Any, absolute: MakeAbsolute) -> Any:
+def checked(param: Parameter, value: Any, absolute: MakeAbsolute) -> Any:
     """Return *value* as the parameter's type. Raises ``ValueError``, its text for the user."""
     if param.type == "choice":
         _among(param, value)
@@ -155,14 +162,20 @@ def checked(param: Param, value: Any, absolute: MakeAbsolute) -> Any:
         raise ValueError(f"{quote(value)} is too small, expected at least `{param.min}`")
     if param.max is not None and typed > param.max:
         raise ValueError(f"{quote(value)} is too large, expected at most `{param.max}`")
-    if param.pattern is not None and not re.fullmatch(param.pattern, typed):
+    if param.pattern is not None and not _matches(param.pattern, typed):
         raise ValueError(f"{quote(value)} does not match the pattern {quote(param.pattern)}")
     if param.choices is not None:
         _among(param, typed)
     return absolute(typed) if param.type == "path" else typed
 
 
-def _among(param: Param, value: Any) -> None:
+def _matches(pattern: str, text: str) -> bool:
+    import re  # noqa: PLC0415 - few have a pattern
+
+    return re.fullmatch(pattern, text) is not None
+
+
+def _among(param: Parameter, value: Any) -> None:
     choices = param.choices or []
     if value not in choices or isinstance(value, bool) != isinstance(
         choices[choices.index(value)], bool
@@ -187,6 +200,8 @@ def _typed(kind: str, value: Any) -> Any:
         case "path" if isinstance(value, str) and value and "\0" not in value:
             return value
         case "date" if isinstance(value, str):
+            from datetime import date  # noqa: PLC0415 - few are dates
+
             try:
                 return date.fromisoformat(value).isoformat()
             except ValueError:
@@ -196,7 +211,7 @@ def _typed(kind: str, value: Any) -> Any:
 
 def _finite(value: float) -> float:
     try:
-        if isfinite(value):
+        if abs(float(value)) <= _LARGEST:
             return value
     except OverflowError:
         raise ValueError("the number is too large") from None
@@ -215,10 +230,10 @@ def _expected(kind: str, value: Any) -> str:
 
 def _is_plain(text: str) -> bool:
     """Tell whether *text*, without its quotes, would be a number or a truth value."""
-    return text in ("true", "false") or re.fullmatch(r"-?[1-9]\d*(\.\d+)?", text) is not None
+    return text in ("true", "false") or _matches(r"-?[1-9]\d*(\.\d+)?", text)
 
 
-def _from_text(param: Param, text: str) -> Any:
+def _from_text(param: Parameter, text: str) -> Any:
     """Read what was typed on the command line."""
     try:
         match param.type:

@@ -4,16 +4,23 @@
 are filled in and looks at what may hold some: retries, replicas, limits.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from __future__ import annotations
+
 from itertools import chain, product
 
-from orchestrator.errors import Problem, Where
+from orchestrator.errors import Problem
 from orchestrator.plan import graph
-from orchestrator.plan.model import POOL_OF, Pipeline, Plan, PlanQueue, PlanTask, Pool
+from orchestrator.plan.model import POOL_OF, Pipeline
 from orchestrator.plan.queues import ends, is_joined
-from orchestrator.spec.models import Job, Queue
 from orchestrator.spec.words import listing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from orchestrator.errors import Where
+    from orchestrator.plan.model import Plan, PlanQueue, PlanTask, Pool
+    from orchestrator.spec.models import Job
 
 _POOLS: tuple[Pool, ...] = ("threads", "processes")
 _NAMED_AT_ONCE = 6
@@ -210,13 +217,13 @@ def torn(plan: Plan, skip: Collection[str], out: Collection[str]) -> str | None:
 # What needs values
 
 
-def complete(plan: Plan, job: Job, written: Collection[Pool]) -> list[Problem]:
+def complete(plan: Plan, written: Collection[Pool]) -> list[Problem]:
     """Count the slots of the pipelines of a filled-in *plan*, and see which queues are direct.
 
     Limits that are not *written* grow to what the largest pipeline needs. Returns what is wrong.
     """
-    for name, queue in plan.queues.items():
-        queue.direct = _is_direct(queue, job.queues[name], plan)
+    for queue in plan.queues.values():
+        queue.direct = _is_direct(queue, plan)
     plan.pipelines = [_counted(line, plan) for line in plan.pipelines]
     problems = [
         Problem(("tasks", name, "retry"), said)
@@ -236,16 +243,16 @@ def complete(plan: Plan, job: Job, written: Collection[Pool]) -> list[Problem]:
     return problems
 
 
-def _is_direct(queue: PlanQueue, spec: Queue, plan: Plan) -> bool:
+def _is_direct(queue: PlanQueue, plan: Plan) -> bool:
     """Tell whether *queue* can be a plain pipe: two programs, and nobody looks at its items."""
     if len(queue.publishers) != 1 or len(queue.consumers) != 1:
         return False
     tasks = [plan.tasks[name] for name in (*queue.publishers, *queue.consumers)]
     return (
-        spec.model_fields_set.isdisjoint(("maxsize", "max_bytes"))
+        not queue.bounded
         and queue.delivery == "at_most_once"
         and queue.on_consumer_exit == "stop"
-        and spec.dead_letter is None
+        and queue.dead_letter is None
         and all(task.mode == "subprocess" and not task.many for task in tasks)
         and all(task.retry.attempts == 1 for task in tasks)
     )
@@ -256,7 +263,7 @@ def _counted(line: Pipeline, plan: Plan) -> Pipeline:
     for name in line.members:
         task = plan.tasks[name]
         slots[POOL_OF[task.mode]] += task.replicas or 1
-    return replace(line, threads=slots["threads"], processes=slots["processes"])
+    return line._replace(threads=slots["threads"], processes=slots["processes"])
 
 
 def _retry(task: PlanTask, queues: Mapping[str, PlanQueue]) -> str | None:

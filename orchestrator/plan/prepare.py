@@ -1,14 +1,20 @@
 """A task of the plan becomes an attempt: the rest of its templates filled in, paths made whole."""
 
+from __future__ import annotations
+
 import posixpath
-from collections.abc import Mapping
-from typing import Any
 
 from orchestrator.errors import TemplateError
 from orchestrator.events import Attempt
 from orchestrator.plan import templates
-from orchestrator.plan.model import PlanTask
 from orchestrator.spec.words import found
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from orchestrator.plan.model import PlanTask
 
 
 class Preparer:

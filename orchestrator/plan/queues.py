@@ -1,12 +1,19 @@
 """Queues of a plan: which tasks fill and read them, and which keys go together because of them."""
 
-from collections.abc import Collection, Iterator
-from typing import Any
+from __future__ import annotations
 
-from orchestrator.errors import Problem, Where
-from orchestrator.plan.model import Plan, PlanQueue, PlanTask
-from orchestrator.spec.models import Job, Queue, Task
+from orchestrator.errors import Problem
+from orchestrator.plan.model import PlanQueue
 from orchestrator.spec.words import did_you_mean, nearest, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from typing import Any
+
+    from orchestrator.errors import Where
+    from orchestrator.plan.model import Plan, PlanTask
+    from orchestrator.spec.models import Job, Queue, Task
 
 _ALONE = frozenset({"replicas"})
 
@@ -43,7 +50,12 @@ def join(plan: Plan, job: Job, doubtful: Collection[str]) -> list[Problem]:
     problems = _twins(job)
     for name, spec in job.queues.items():
         plan.queues[name] = PlanQueue(
-            name, format=spec.format, on_consumer_exit=spec.on_consumer_exit, delivery=spec.delivery
+            name,
+            format=spec.format,
+            on_consumer_exit=spec.on_consumer_exit,
+            delivery=spec.delivery,
+            dead_letter=spec.dead_letter,
+            bounded=not spec.model_fields_set.isdisjoint(("maxsize", "max_bytes")),
         )
     publishers: dict[str, list[str]] = {name: [] for name in plan.queues}
     consumers: dict[str, list[str]] = {name: [] for name in plan.queues}

@@ -6,18 +6,24 @@ a template. Plain look-ups (``params.x``, ``tasks.a.output.b``) cost a walk thro
 anything more is an expression of Jinja2, in its sandbox.
 """
 
-import json
-import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from typing import Any
+from __future__ import annotations
 
-from orchestrator.errors import TemplateError, Where
+from collections.abc import Mapping
+from functools import lru_cache
+
+from orchestrator import jsonio
+from orchestrator.errors import TemplateError
 from orchestrator.plan.environment import Environment
 from orchestrator.spec.words import did_you_mean, quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from orchestrator.errors import Where
+
 ROOTS = ("params", "env", "sys", "run", "item", "tasks")
-_LOOKUP = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*\Z")
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 _WORDS = frozenset({"true", "false", "none", "True", "False", "None", "not"})
 
@@ -31,21 +37,32 @@ class Expression:
 
     __slots__ = ("_run", "keys", "names", "source")
 
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.keys: tuple[str, ...] | None = None
+    def __init__(
+        self, source: str, keys: tuple[str, ...] | None, names: frozenset[tuple[str, ...]]
+    ) -> None:
+        self.source, self.keys, self.names = source, keys, names
         self._run: Any = None
-        if _LOOKUP.match(source) and source not in _WORDS:
-            self.keys = tuple(source.split("."))
-            self.names: frozenset[tuple[str, ...]] = frozenset({self.keys})
-        else:
-            from orchestrator.plan import expressions  # noqa: PLC0415 - only then Jinja2 is paid for
 
-            self._run, self.names = expressions.compile_expression(source)
+    @classmethod
+    def of(cls, source: str) -> Expression:
+        """Return the expression that *source* is. Raises ``TemplateError``."""
+        keys = tuple(source.split("."))
+        if (
+            source not in _WORDS
+            and _is_name(keys[0])
+            and all(key and _is_name(f"_{key}") for key in keys[1:])
+        ):
+            return cls(source, keys, frozenset({keys}))
+        run, names = _compiled(source)
+        found = cls(source, None, names)
+        found._run = run
+        return found
 
     def value(self, names: Mapping[str, Any]) -> Any:
         """Return what the expression gives. Raises ``TemplateError``."""
         if self.keys is None:
+            if self._run is None:
+                self._run = _compiled(self.source)[0]
             return self._run(names)
         value: Any = names
         for depth, key in enumerate(self.keys):
@@ -56,6 +73,16 @@ class Expression:
             else:
                 raise TemplateError(missing(self.source, self.keys[:depth], key, value))
         return value
+
+
+def _is_name(key: str) -> bool:
+    return key[:1].isascii() and key[:1] != "-" and key.replace("-", "_").isidentifier()
+
+
+def _compiled(source: str) -> tuple[Any, frozenset[tuple[str, ...]]]:
+    from orchestrator.plan import expressions  # noqa: PLC0415 - only then Jinja2 is paid for
+
+    return expressions.compile_expression(source)
 
 
 def missing(source: str, before: tuple[str, ...], key: str, value: Any) -> str:
@@ -77,9 +104,8 @@ class Template:
 
     __slots__ = ("names", "parts", "roots", "text")
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.parts = tuple(_parse(text))
+    def __init__(self, text: str, parts: tuple[str | Expression, ...]) -> None:
+        self.text, self.parts = text, parts
         self.names = frozenset(
             name for part in self.parts if isinstance(part, Expression) for name in part.names
         )
@@ -111,7 +137,7 @@ def _parse(text: str) -> Iterator[str | Expression]:
         source = text[start + 2 : end].strip()
         if not source:
             raise TemplateError("empty template `{{ }}`")
-        yield Expression(source)
+        yield Expression.of(source)
         position = end + 2
     if position < len(text):
         yield text[position:]
@@ -142,14 +168,14 @@ def _closing(text: str, position: int) -> int:
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Template:
     """Return the template in *text*. Raises ``TemplateError`` where it is malformed."""
-    return Template(text)
+    return Template(text, tuple(_parse(text)))
 
 
 def as_text(value: Any) -> str:
     """Return a templated value as text: text as it is, the rest as compact JSON."""
     if isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return jsonio.compact(value)
 
 
 def compiled(value: Any) -> Any:

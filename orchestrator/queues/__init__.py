@@ -4,3 +4,5 @@ An item is a line: of JSON, or of plain text. ``channel`` holds the lines, ``thr
 of a channel for functions on threads, ``pipes`` and ``child`` those for other processes, and
 ``registry`` is what runners and the loop see of them all.
 """
+
+from __future__ import annotations

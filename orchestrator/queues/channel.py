@@ -4,38 +4,45 @@ Those who have to wait are *waiters*: threads of functions, and the ends of pipe
 come back. The lock is held for a few lines at a time, never while anyone waits.
 """
 
+from __future__ import annotations
+
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from itertools import islice
-from typing import Protocol
 
 from orchestrator.events import Measured
 from orchestrator.functions import Closed
-from orchestrator.plan.model import PlanQueue
-from orchestrator.queues.spool import ItemRecord
 
-Now = Callable[[], float]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Protocol
+
+    from orchestrator.plan.model import PlanQueue
+    from orchestrator.queues.spool import ItemRecord
+
+    Now = Callable[[], float]
+
+    class Waiter(Protocol):
+        """Who waits for room or for items."""
+
+        def wake(self) -> None:
+            """Come back and look again. Called with the lock held: must neither block nor call."""
+
+    class Window(Protocol):
+        """Items that were lent to another process, which does not say when it takes one."""
+
+        def taken(self) -> int:
+            """Return how many items the other side has taken since the last time this was asked."""
+
+        def left(self) -> int:
+            """Return how many are left of those that were lent."""
+
+
 # Who waits for room is let in when half of the queue is free, since a switch to it costs as much as
 # many items; and at the first free place once it has waited so long.
 PATIENCE_S = 0.002
-
-
-class Waiter(Protocol):
-    """Who waits for room or for items."""
-
-    def wake(self) -> None:
-        """Come back and look again. Called with the lock held: must not block, nor call back."""
-
-
-class Window(Protocol):
-    """Items that were lent to another process, which does not say when it takes one."""
-
-    def taken(self) -> int:
-        """Return how many items the other side has taken since the last time this was asked."""
-
-    def left(self) -> int:
-        """Return how many are left of those that were lent."""
 
 
 class Meter:
@@ -117,7 +124,7 @@ class Channel:
                 self._wake(self._getters, self._starved)
             return True
 
-    def offer(self, lines: "deque[bytes]", writer: Waiter) -> bool:
+    def offer(self, lines: deque[bytes], writer: Waiter) -> bool:
         """Accept as many of *lines* as there is room for; False: some are left, as with ``put``.
 
         Raises ``Closed``.
@@ -141,7 +148,7 @@ class Channel:
                     self._wake(self._getters, self._starved)
             return True
 
-    def _fitting(self, lines: "deque[bytes]") -> list[bytes]:
+    def _fitting(self, lines: deque[bytes]) -> list[bytes]:
         """Take from *lines* those that there is room for."""
         if not self._has_room(len(lines[0])):
             return []
@@ -370,16 +377,16 @@ class Channel:
 
     # Waiting
 
-    def _wait(self, waiting: "deque[Waiter]", meter: Meter, waiter: Waiter) -> None:
+    def _wait(self, waiting: deque[Waiter], meter: Meter, waiter: Waiter) -> None:
         if waiter not in waiting:
             waiting.append(waiter)
             meter.change(self._now(), 1)
 
-    def _wake(self, waiting: "deque[Waiter]", meter: Meter) -> None:
+    def _wake(self, waiting: deque[Waiter], meter: Meter) -> None:
         meter.change(self._now(), -1)
         waiting.popleft().wake()
 
-    def _wake_all(self, waiting: "deque[Waiter]", meter: Meter) -> None:
+    def _wake_all(self, waiting: deque[Waiter], meter: Meter) -> None:
         while waiting:
             self._wake(waiting, meter)
 

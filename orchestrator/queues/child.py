@@ -4,17 +4,23 @@ Imported by that process only, which is to start fast. Items come and go as line
 process counts in shared memory what its iterator hands out.
 """
 
+from __future__ import annotations
+
 import mmap
 import os
 import struct
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, NamedTuple
 
 from orchestrator.current import TaskCancelled
 from orchestrator.functions import Closed
 from orchestrator.queues.items import CODECS
+from orchestrator.records import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from typing import Any
 
 _CHUNK = 65536
 # What is published waits this long for more, unless nothing was published before.

@@ -4,13 +4,23 @@ JSON as the output of a task is, and by the same rules; at most 1 MiB. Text is t
 what is not UTF-8 travels as lone surrogates.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
-from typing import Any
 
 import orjson
 
 from orchestrator import jsonio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Encode = Callable[[Any], bytes]
+    Decode = Callable[[bytes], Any]
+
+TYPE_CHECKING = False
 
 MAX_BYTES = jsonio.MAX_BYTES
 _STRICT = (
@@ -25,10 +35,6 @@ _DEEP = 400  # brackets; what has fewer is nothing to be afraid of
 
 class TooDeep(ValueError):
     """JSON that is nested deeper than orch can read."""
-
-
-Encode = Callable[[Any], bytes]
-Decode = Callable[[bytes], Any]
 
 
 def encode_json(value: Any) -> bytes:

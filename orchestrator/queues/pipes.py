@@ -5,22 +5,33 @@ follows what it takes: a pipe of one page says "writable" when all in it was rea
 several consumers none is given much more than it can work off while others have nothing to do.
 """
 
+from __future__ import annotations
+
 import fcntl
 import mmap
 import os
 import select
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 from orchestrator import descriptors
 from orchestrator.events import Failure
 from orchestrator.functions import Closed
-from orchestrator.poller import READ, WRITE, Poller
-from orchestrator.queues.channel import PATIENCE_S, Channel, Now
+from orchestrator.poller import READ, WRITE
+from orchestrator.queues.channel import PATIENCE_S
 from orchestrator.queues.items import MAX_BYTES, TooDeep, check_json
-from orchestrator.queues.spool import Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from orchestrator.poller import Poller
+    from orchestrator.queues.channel import Channel, Now
+    from orchestrator.queues.spool import Spool
+
+    Spoil = Callable[[Failure], None]
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 _CHUNK = 65536
@@ -29,8 +40,6 @@ _SMALL_MAXSIZE = 64
 _SOON_S, _LATE_S = 0.002, 0.010
 _LINES_AT_ONCE = 4096
 OPEN, ENDED, CLOSED = 0, 1, 2
-
-Spoil = Callable[[Failure], None]
 
 
 def new_pipe(size: int) -> tuple[int, int]:

@@ -1,9 +1,11 @@
 """All queues of one run, as runners and the loop see them."""
 
+from __future__ import annotations
+
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 
 from orchestrator import descriptors, jsonio
@@ -11,25 +13,33 @@ from orchestrator.events import (
     Arrived,
     Attempt,
     Drained,
-    Ended,
-    Failure,
     Left,
     Measured,
     Noted,
     Spoiled,
 )
-from orchestrator.plan.model import Plan, PlanQueue
-from orchestrator.poller import Poller
-from orchestrator.queues.channel import Channel, Now
+from orchestrator.queues.channel import Channel
 from orchestrator.queues.child import Joint
 from orchestrator.queues.items import CODECS
 from orchestrator.queues.pipes import CLOSED, OPEN, Direct, Inlet, Ledger, Outlet, with_failures
 from orchestrator.queues.spool import ItemRecord, Spool, record_path, set_aside
 from orchestrator.queues.threads import Reader, ThreadEnds, Writer
-from orchestrator.recovery import Recovery
 
-Post = Callable[[Arrived | Drained | Left | Spoiled | Noted], None]
-Key = tuple[str, int]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator.events import (
+        Ended,
+        Failure,
+    )
+    from orchestrator.plan.model import Plan, PlanQueue
+    from orchestrator.poller import Poller
+    from orchestrator.queues.channel import Now
+    from orchestrator.recovery import Recovery
+
+    Post = Callable[[Arrived | Drained | Left | Spoiled | Noted], None]
+    Key = tuple[str, int]
 
 
 class Consumed:
@@ -108,7 +118,7 @@ class Queues:
         failures = self.settle(attempt, ok=ok, in_hand=reader.in_hand(), left=[])
         return Consumed(unread=not reader.saw_end, item_failures=failures)
 
-    def pipes(self, attempt: Attempt, *, ours: bool) -> "Pipes | None":
+    def pipes(self, attempt: Attempt, *, ours: bool) -> Pipes | None:
         """Return the pipes of another process, *ours* with a function; None where it has none.
 
         Raises ``OSError``.

@@ -1,12 +1,17 @@
 """Lines kept on disk: to be given again to the next attempt, or in the next session of the run."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 FILE_MODE = 0o600
 _CHUNK = 65536

@@ -1,15 +1,23 @@
 """The ends of a queue for a function on a thread of orch."""
 
+from __future__ import annotations
+
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from orchestrator.current import TaskCancelled
-from orchestrator.queues.channel import PATIENCE_S, Channel
+from orchestrator.queues.channel import PATIENCE_S
 from orchestrator.queues.items import CODECS
 
-Refusal = Callable[[], BaseException]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from typing import Any
+
+    from orchestrator.queues.channel import Channel
+
+    Refusal = Callable[[], BaseException]
 
 
 class _End:

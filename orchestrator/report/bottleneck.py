@@ -1,10 +1,15 @@
 """Which task of a pipeline the others waited for."""
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-from orchestrator.events import Measured
 from orchestrator.spec.words import listing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from orchestrator.events import Measured
 
 _CLEAR = 0.2  # of the time; less is no finding
 

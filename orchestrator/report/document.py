@@ -1,8 +1,8 @@
 """What a journal says of its run, as one document: ``run --json``, ``show --json``."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from orchestrator import jsonio
 from orchestrator.events import (
@@ -14,18 +14,27 @@ from orchestrator.events import (
     Finished,
     Measured,
     Postponed,
-    Recorded,
     Resumed,
     Retrying,
-    RunState,
     Skipped,
     Started,
-    State,
 )
+from orchestrator.finding import output_files
 from orchestrator.journal import Record, headline
 from orchestrator.nodes import worst
-from orchestrator.places import is_live, output_files
+from orchestrator.places import is_live
 from orchestrator.report.bottleneck import bottleneck, share
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from orchestrator.events import (
+        Recorded,
+        RunState,
+        State,
+    )
 
 _STATES: dict[str, State] = {"ok": "succeeded", "stopped": "cancelled"}
 
@@ -68,7 +77,7 @@ class View:
     last_at: float = 0.0
 
     @classmethod
-    def of(cls, folder: Path) -> "View":
+    def of(cls, folder: Path) -> View:
         """Read the run in *folder*. Raises ``JournalError``."""
         live = is_live(folder)
         record = Record(folder)

@@ -1,9 +1,8 @@
 """What happens in a run, as lines of the log and of the event stream."""
 
-import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from __future__ import annotations
 
+from orchestrator import jsonio
 from orchestrator.events import (
     KINDS,
     Arrived,
@@ -11,41 +10,40 @@ from orchestrator.events import (
     Cancelled,
     Ended,
     Expanded,
-    Failure,
     Finished,
     Measured,
     Noted,
     Postponed,
-    Recorded,
     Retrying,
     Returned,
     Skipped,
     Started,
     StopAsked,
 )
-from orchestrator.logs import LEVELS, Log, to_json
+from orchestrator.logs import LEVELS, to_json
+from orchestrator.report import in_words
 from orchestrator.report.bottleneck import of_measured
 from orchestrator.runners.children import signal_name
 from orchestrator.runners.shortage import hint
-from orchestrator.running import Past, Run, joined, platform_limits
+from orchestrator.running import joined, platform_limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from orchestrator.events import (
+        Recorded,
+    )
+    from orchestrator.logs import Log
+    from orchestrator.running import Past, Run
 
 # A run that is shorter need not be told what held it up.
 _WORTH_TELLING_S = 1.0
 MAX_TEXT = 2000
-# What orch itself says needs no name before it.
-_OWN_TYPES = frozenset(
-    {"ExitStatus", "Signal", "Timeout", "Stopped", "LaunchError", "OutputError", "TemplateError"}
-)
 
 
 _OUR_FIELDS = frozenset({"self", "timestamp", "run", "task", "attempt", "mode", "outcome"})
-
-
-def in_words(failure: Failure) -> str:
-    """Return *failure* for people: the exception's name and its text, or what orch says."""
-    if failure.type in _OWN_TYPES:
-        return failure.message
-    return f"{failure.type}: {failure.message}" if failure.message else failure.type
 
 
 def _own(data: dict[str, Any]) -> dict[str, Any]:
@@ -242,10 +240,10 @@ class EventStream:
             mode = self._modes.get(task) or self._modes.get(task.partition(".")[0])
             fields = {"task": fields.pop("task"), "mode": mode, **fields}
         if isinstance(event, Ended):
-            fields["output"] = json.loads(event.output) if event.output is not None else None
+            fields["output"] = jsonio.loads(event.output) if event.output is not None else None
             fields["error"] = event.error._asdict() if event.error is not None else None
         elif isinstance(event, Expanded):
-            fields["items"] = json.loads(event.items)
+            fields["items"] = jsonio.loads(event.items)
         elif isinstance(event, Arrived):
-            fields["item"] = json.loads(event.item)
+            fields["item"] = jsonio.loads(event.item)
         return to_json({"event": kind, "run": self._run.id, **fields}) + "\n"

@@ -1,16 +1,22 @@
 """What a person reads when a run has ended: what failed, why, and what to do next."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from orchestrator.events import Asked, Ended, Finished, Noted, Recorded, Retrying, Returned, Started
+import os
+
+from orchestrator.events import Ended, Finished, Retrying, Returned, Started
 from orchestrator.places import in_commands, relative
-from orchestrator.report.narrator import in_words
-from orchestrator.report.tail import last_lines
-from orchestrator.running import Run
+from orchestrator.report import in_words
 from orchestrator.spec.durations import show
 from orchestrator.spec.words import printable, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from orchestrator.events import Asked, Noted, Recorded
+    from orchestrator.running import Run
 
 MAX_SHOWN = 10
 _TRACE_LINES = 20
@@ -58,10 +64,12 @@ class Failures:
         ]
 
     def _report(self, event: Ended, duration_s: float, *, tails: bool) -> dict[str, Any]:
+        from orchestrator.report.tail import last_lines  # noqa: PLC0415 - for failures only
+
         spec = self._run.plan.tasks[event.task.partition(".")[0]]
-        path = self._run.path / f"{event.task}.{event.attempt}.err"
+        path = f"{self._run.path}/{event.task}.{event.attempt}.err"
         lines = last_lines(path, mask=self._run.mask) if tails else []
-        log: Path | None = path if path.exists() else None
+        log = path if os.path.exists(path) else None
         if not lines and event.error is not None and event.error.traceback and tails:
             lines = [printable(line) for line in event.error.traceback.splitlines()]
             lines = lines[-_TRACE_LINES:]
@@ -74,7 +82,7 @@ class Failures:
             "error": in_words(event.error) if event.error else event.outcome,
             "duration_s": round(duration_s, 6),
             "stderr_tail": lines,
-            "log": str(relative(log)) if log else None,
+            "log": relative(log) if log else None,
             "next": f"orch logs {in_commands(self._run.path)} {event.task}",
         }
 

@@ -1,20 +1,27 @@
 """What tasks write, on stderr: live, line by line, or the end of it when they failed."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.events import Asked, Ended, Noted, Recorded, Started
-from orchestrator.running import Run
+from orchestrator.events import Ended, Started
 from orchestrator.spec.words import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.events import Asked, Noted, Recorded
+    from orchestrator.running import Run
+
+    Mask = Callable[[str], str]
 
 LAST_LINES = 20
 _CHUNK_BYTES = 64 * 1024
 _MAX_LINE = 4000
-
-
-Mask = Callable[[str], str]
 
 
 def clean_line(data: bytes, mask: Mask | None = None) -> str:
@@ -28,10 +35,10 @@ def clean_line(data: bytes, mask: Mask | None = None) -> str:
     return printable(text.expandtabs())
 
 
-def last_lines(path: Path, count: int = LAST_LINES, mask: Mask | None = None) -> list[str]:
+def last_lines(path: str | Path, count: int = LAST_LINES, mask: Mask | None = None) -> list[str]:
     """Return the last *count* lines of the file at *path*; none where there is no such file."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _CHUNK_BYTES))
             lines = file.read().splitlines()
@@ -117,7 +124,7 @@ class LiveOutput:
 
     def __init__(self, run: Run, show: Callable[[list[tuple[str, str, str]]], None]) -> None:
         """*show* gets lines: task, ``out`` or ``err``, text that may stand on a terminal."""
-        self._folder, self._show, self._mask = run.path, show, run.mask
+        self._folder, self._show, self._mask = Path(run.path), show, run.mask
         self._lines: list[tuple[str, str, str]] = []
         self._follower = Follower(self._take)
 

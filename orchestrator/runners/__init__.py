@@ -1,27 +1,31 @@
 """Runners: what starts the attempts of one mode. The one seam between the loop and the work."""
 
-from collections.abc import Callable
-from typing import Protocol
+from __future__ import annotations
 
-from orchestrator.events import Attempt, Ended, Noted, Postponed, Returned
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
 
-Post = Callable[[Ended | Postponed | Returned | Noted], None]
-Now = Callable[[], float]
+    from orchestrator.events import Attempt, Broken, Ended, Noted, Postponed, Returned
 
+    Post = Callable[[Ended | Postponed | Returned | Noted | Broken], None]
+    Now = Callable[[], float]
 
-class Runner(Protocol):
-    """Starts attempts of one mode and says how they end.
+    class Runner(Protocol):
+        """Starts attempts of one mode and says how they end.
 
-    Every method returns at once; every outcome is posted. A runner may post late, twice or never:
-    the scheduler counts the first ``Ended`` of an attempt. ``Postponed`` says that nothing was
-    started, for want of means, and that nothing is left of it. Only JSON-able data crosses.
-    """
+        Every method returns at once; every outcome is posted. A runner may post late, twice or
+        never: the scheduler counts the first ``Ended`` of an attempt. ``Postponed`` says that
+        nothing was started, for want of means, and that nothing is left of it. Only JSON-able data
+        crosses.
+        """
 
-    def start(self, attempt: Attempt) -> None:
-        """Start *attempt*; whatever goes wrong becomes its ``Ended`` or ``Postponed``."""
+        def start(self, attempt: Attempt) -> None:
+            """Start *attempt*; whatever goes wrong becomes its ``Ended`` or ``Postponed``."""
 
-    def stop(self, task: str, number: int, *, force: bool) -> None:
-        """Ask an attempt to end; with *force* end it, or give it up. Unknown ones are ignored."""
+        def stop(self, task: str, number: int, *, force: bool) -> None:
+            """Ask an attempt to end; with *force* end it, or give it up. Unknown: ignored."""
 
-    def close(self, grace_s: float) -> None:
-        """End what is left, after *grace_s* by force, and give everything back."""
+        def close(self, grace_s: float) -> None:
+            """End what is left, after *grace_s* by force, and give everything back."""

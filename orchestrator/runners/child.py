@@ -4,11 +4,16 @@ Run as a file, by its path, so that no name in the working directory stands in f
 It imports as little as it can: each attempt pays for it.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 from contextlib import suppress
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 RESULT = "result"
 

@@ -5,24 +5,34 @@ never at end-of-file, and a killed orch loses no line. Only what a program publi
 through a pipe. One thread waits for all of them by pidfd (without pidfd, one thread each).
 """
 
+from __future__ import annotations
+
 import errno
 import os
-import signal
-import socket
-import subprocess
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
 
-from orchestrator.events import Attempt, Failure
-from orchestrator.poller import READ, Poller
+from orchestrator.events import Failure
+from orchestrator.lean import signal, socket
+from orchestrator.places import open_output
+from orchestrator.poller import READ
+from orchestrator.records import NamedTuple
 from orchestrator.runners.leftovers import Leftovers
 from orchestrator.runners.shortage import shortage
+from orchestrator.runners.spawn import spawn
 from orchestrator.spec.words import quote
-from orchestrator.streams import open_output
 
-Exited = Callable[["Exit"], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from subprocess import Popen
+    from typing import Any
+
+    from orchestrator.events import Attempt
+    from orchestrator.poller import Poller
+
+    Exited = Callable[["Exit"], None]
+
 # Without a pidfd and without a thread a child is looked at so often.
 LOOK_S = 0.05
 
@@ -53,7 +63,7 @@ def launch(
     *,
     stdin: int | None = None,
     stdout: int | None = None,
-) -> "Child":
+) -> Child:
     """Start *argv* with the directory, environment and output files of *attempt*.
 
     *stdin* and *stdout* are descriptors of pipes, where it has some. Raises ``LaunchError``, and
@@ -64,17 +74,8 @@ def launch(
         if stdout is None:
             out = open_output(attempt.stdout)
         err = open_output(attempt.stderr)
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL if stdin is None else stdin,
-            stdout=out if stdout is None else stdout,
-            stderr=err,
-            cwd=attempt.cwd,
-            env=attempt.env,
-            start_new_session=True,
-            pass_fds=pass_fds,
-            process_group=None,
-        )
+        streams = (stdin, out if stdout is None else stdout, err)
+        pid, process = spawn(argv, attempt.cwd, attempt.env, streams, pass_fds)
     except (OSError, ValueError, MemoryError) as error:
         if shortage(error) is None:
             raise _explained(error, attempt, argv) from None
@@ -84,7 +85,7 @@ def launch(
         for descriptor in (out, err):
             if descriptor >= 0:
                 os.close(descriptor)
-    return Child(process, attempt)
+    return Child(pid, process, attempt)
 
 
 def _remove(attempt: Attempt, out: int, err: int) -> None:
@@ -119,12 +120,11 @@ class Child:
 
     __slots__ = ("_leftovers", "_process", "key", "left", "pid")
 
-    def __init__(self, process: "subprocess.Popen[bytes]", attempt: Attempt) -> None:
-        self._process = process
+    def __init__(self, pid: int, process: Popen[bytes] | None, attempt: Attempt) -> None:
+        self.pid, self._process = pid, process
         self._leftovers = Leftovers(attempt)
         self.key = attempt.task, attempt.number
         self.left: list[str] = []
-        self.pid = process.pid
 
     def kill(self, *, force: bool) -> None:
         """Send TERM (and CONT, for who is stopped) to the group; with *force* KILL."""
@@ -154,7 +154,8 @@ class Child:
         self.left = self._leftovers.settle(self.pid)
         _, status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        self._process.returncode = code  # or Popen would wait for it, and warn
+        if self._process is not None:
+            self._process.returncode = code  # or Popen would wait for it, and warn
         return Exit(None, -code) if code < 0 else Exit(code, None)
 
 
@@ -269,6 +270,8 @@ def _pidfd(pid: int) -> int | None:
 def signal_name(number: int) -> str:
     """Return ``SIGKILL`` for 9."""
     try:
+        import signal  # noqa: PLC0415 - with its enumerations
+
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"

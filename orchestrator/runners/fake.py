@@ -1,9 +1,14 @@
 """A runner that runs nothing: for tests of what stands above it, ours and others'."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from orchestrator.events import Attempt, Ended, Failure, Postponed
-from orchestrator.runners import Now, Post
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.runners import Now, Post
 
 Script = Callable[[Attempt], Ended | Postponed | None]
 

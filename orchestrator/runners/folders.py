@@ -1,5 +1,7 @@
 """A working directory for one thread alone: Linux lets a thread have its own."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 import threading

@@ -1,14 +1,21 @@
 """What an attempt leaves behind: processes that its program has started and that outlive it."""
 
+from __future__ import annotations
+
 import os
-import signal
 from contextlib import suppress
-from typing import Literal
 
 from orchestrator import keeper, procfs
-from orchestrator.events import Attempt
+from orchestrator.lean import signal
 
-Policy = Literal["kill", "warn", "allow"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from orchestrator.events import Attempt
+
+    Policy = Literal["kill", "warn", "allow"]
+
 _ROUNDS = 20  # of killing what is just being started
 
 

@@ -4,21 +4,24 @@ Call and result go through one anonymous file in memory: no pipe to fill, nothin
 the process has ended, nothing left on disk. Items of queues go through pipes. Nothing is pickled.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from orchestrator.events import Attempt, Ended, Failure, Outcome, Postponed
-from orchestrator.runners import Now, Post, child
-from orchestrator.runners.children import Child, Exit, LaunchError, Watcher, launch
+from orchestrator.events import Ended, Failure, Postponed
+from orchestrator.runners import child
+from orchestrator.runners.children import LaunchError, launch
 from orchestrator.runners.programs import exit_failure
 from orchestrator.runners.shortage import shortage
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # few jobs have queues
+    from orchestrator.events import Attempt, Outcome
     from orchestrator.queues.registry import Pipes, Queues
+    from orchestrator.runners import Now, Post
+    from orchestrator.runners.children import Child, Exit, Watcher
 
 
 class ProcessRunner:
@@ -30,7 +33,7 @@ class ProcessRunner:
         post: Post,
         now: Now,
         watcher: Watcher,
-        queues: "Queues | None" = None,
+        queues: Queues | None = None,
     ) -> None:
         self._root, self._post, self._now, self._watcher = root, post, now, watcher
         self._queues = queues
@@ -51,7 +54,7 @@ class ProcessRunner:
             joint = pipes.joint if pipes is not None else None
             call = [attempt.function, attempt.args, attempt.kwargs, self._root, joint]
             os.write(letter, json.dumps(call).encode())
-            argv = [sys.executable, "-P", str(Path(child.__file__)), str(letter)]
+            argv = [sys.executable, "-P", child.__file__, str(letter)]
             given = joint.descriptors if joint is not None else ()
             process = launch(attempt, argv, (letter, *given))
         except (LaunchError, OSError, RuntimeError, MemoryError) as error:
@@ -106,6 +109,8 @@ class ProcessRunner:
 def _anonymous_file() -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("orch", os.MFD_CLOEXEC)
+    import tempfile  # noqa: PLC0415 - for other systems than Linux
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

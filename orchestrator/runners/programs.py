@@ -1,27 +1,32 @@
 """Mode ``subprocess``: separate programs."""
 
+from __future__ import annotations
+
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from orchestrator import jsonio
-from orchestrator.events import Attempt, Ended, Failure, Outcome, Postponed
+from orchestrator.events import Ended, Failure, Postponed
 from orchestrator.functions import failure_of
-from orchestrator.runners import Now, Post
 from orchestrator.runners.children import (
     LOOK_S,
-    Child,
-    Exit,
     LaunchError,
-    Watcher,
     launch,
     signal_name,
 )
 from orchestrator.runners.shortage import shortage
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # few jobs have queues
+    from orchestrator.events import Attempt, Outcome
     from orchestrator.queues.registry import Pipes, Queues
+    from orchestrator.runners import Now, Post
+    from orchestrator.runners.children import (
+        Child,
+        Exit,
+        Watcher,
+    )
 
 # How often an output is looked for that cannot be opened for want of a descriptor.
 _MOST_LOOKS = 600
@@ -31,7 +36,7 @@ class ProgramRunner:
     """Runs attempts of mode ``subprocess``."""
 
     def __init__(
-        self, post: Post, now: Now, watcher: Watcher, queues: "Queues | None" = None
+        self, post: Post, now: Now, watcher: Watcher, queues: Queues | None = None
     ) -> None:
         self._post, self._now, self._watcher, self._queues = post, now, watcher, queues
         self._pipes: dict[tuple[str, int], Pipes] = {}

@@ -3,12 +3,14 @@
 Not a reason to fail: when others have ended there are means again.
 """
 
+from __future__ import annotations
+
 import errno
-import re
 
-from orchestrator.events import Failure
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.events import Failure
 
-_ERRNO = re.compile(r"\[Errno (\d+)\] ")
 _REASONS = {
     errno.EMFILE: ("this process may open no more files", "ulimit -n"),
     errno.ENFILE: ("the system has no more file descriptors", "sysctl fs.file-max"),
@@ -32,8 +34,10 @@ def shortage(error: BaseException) -> str | None:
 
 def told(failure: Failure | None) -> str | None:
     """Return the same of what a failure of a function's module tells."""
-    found = _ERRNO.match(failure.message) if failure is not None else None
-    return shortage(OSError(int(found[1]), "")) if found is not None else None
+    if failure is None or not failure.message.startswith("[Errno "):
+        return None
+    number = failure.message.removeprefix("[Errno ").partition("] ")[0]
+    return shortage(OSError(int(number), "")) if number.isdecimal() else None
 
 
 def hint(reason: str) -> str | None:

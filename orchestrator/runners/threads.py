@@ -5,28 +5,32 @@ would keep orch from ending. A thread cannot be killed: when it does not stop wi
 given up, named with the line it stands at, and replaced by another.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import threading
-import traceback
 from collections import deque
 from contextlib import suppress
 from contextvars import Context, copy_context
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
 
 from orchestrator import functions
 from orchestrator.current import ThreadAttempt, attempt_of_context
-from orchestrator.events import Attempt, Ended, Failure, Noted, Postponed, Returned
-from orchestrator.runners import Now, Post
+from orchestrator.events import Broken, Ended, Failure, Noted, Postponed, Returned
+from orchestrator.lean import queue
 from orchestrator.runners.folders import FolderError, enter_own_folder
 from orchestrator.runners.shortage import shortage, told
 from orchestrator.streams import Capture, capture_of_context
 from orchestrator.surroundings import Surroundings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # few jobs have queues
+    from typing import Any
+
+    from orchestrator.events import Attempt
     from orchestrator.queues.registry import Queues
     from orchestrator.queues.threads import ThreadEnds
+    from orchestrator.runners import Now, Post
 
 # With two threads or more that want the GIL, one that waits for a socket or a pipe pays up to one
 # interval a wake-up; at 1 ms the loops lose 2 % and the waiting ones win threefold.
@@ -38,7 +42,7 @@ class _Work:
 
     __slots__ = ("attempt", "current", "ends", "given_up", "lock", "thread")
 
-    def __init__(self, attempt: Attempt, current: ThreadAttempt, ends: "ThreadEnds | None") -> None:
+    def __init__(self, attempt: Attempt, current: ThreadAttempt, ends: ThreadEnds | None) -> None:
         self.attempt, self.current, self.ends = attempt, current, ends
         self.thread: threading.Thread | None = None
         self.given_up = False
@@ -48,11 +52,11 @@ class _Work:
 class ThreadRunner:
     """Runs attempts of mode ``thread``."""
 
-    def __init__(self, run_id: str, post: Post, now: Now, queues: "Queues | None" = None) -> None:
+    def __init__(self, run_id: str, post: Post, now: Now, queues: Queues | None = None) -> None:
         self._run_id, self._post, self._now = run_id, post, now
         self._queues = queues
         self._waiting: deque[_Work] = deque()
-        self._wake: SimpleQueue[bool] = SimpleQueue()
+        self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._works: dict[tuple[str, int], _Work] = {}
         self._given_up: set[_Work] = set()  # and not yet returned
         self._surroundings = Surroundings()
@@ -126,7 +130,7 @@ class ThreadRunner:
                 continue
             if self._waiting and self._wake.empty():
                 self._wake.put(True)
-            self._run(work)
+            self._run_safely(work)
             if work.given_up:
                 return  # another thread took its place
 
@@ -140,7 +144,14 @@ class ThreadRunner:
             failure = Failure("LaunchError", str(error))
             self._finish(work, ("launch_failed", None, failure))
             return
-        self._run(work)
+        self._run_safely(work)
+
+    def _run_safely(self, work: _Work) -> None:
+        """Run *work*; an error of orch itself ends the run, or it would wait for ever."""
+        try:
+            self._run(work)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            self._post(Broken(error, self._now()))
 
     def _run(self, work: _Work) -> None:
         attempt = work.attempt
@@ -280,6 +291,8 @@ def _call(work: _Work, capture: Capture) -> functions.Result:
 
 def stack_of(thread: threading.Thread) -> str | None:
     """Return the stack of *thread* as a traceback, without the frames of orch."""
+    import traceback  # noqa: PLC0415 - for threads that are given up
+
     frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way
     if frame is None:
         return None

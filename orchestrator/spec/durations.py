@@ -1,10 +1,9 @@
 """Durations: seconds (``90``, ``0.1``) or text (``1h30m``, ``1.5s``)."""
 
-import re
-from math import isfinite, isnan
+from __future__ import annotations
 
 _UNITS_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[dhms])\s*")
+_PART = r"(\d+(?:\.\d+)?)\s*(ms|[dhms])\s*"
 LONGEST_S = 10 * 366 * 86400.0
 EXPECTED = "expected seconds (`90`) or text (`1h30m`)"
 
@@ -15,6 +14,8 @@ def seconds(value: float | str) -> float:
     Raises ``ValueError``, with a message for the user, for anything else than a
     finite number from 0 to ten years, or text that reads as one.
     """
+    from math import isfinite, isnan  # noqa: PLC0415 - for reading a file only
+
     result = _parse(value) if isinstance(value, str) else value
     try:
         result = float(result)
@@ -30,9 +31,12 @@ def seconds(value: float | str) -> float:
 
 
 def _parse(text: str) -> float:
+    import re  # noqa: PLC0415 - for reading a file only
+
     stripped = text.strip()
+    part = re.compile(_PART)
     total, end, unit_before = 0.0, 0, float("inf")
-    while match := _PART.match(stripped, end):
+    while match := part.match(stripped, end):
         unit_s = _UNITS_S[match[2]]
         if unit_s >= unit_before:
             break

@@ -6,10 +6,9 @@ zero is text. Places are not kept while reading (they cost more memory than the 
 ``Source.locate`` reads the text a second time, which only a mistake pays for.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import yaml
 from yaml.events import (
@@ -21,11 +20,17 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from orchestrator.errors import Mark, Problem, Report, Where
+from orchestrator.errors import Mark, Problem, Report
 from orchestrator.spec.words import quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from orchestrator.errors import Where
+
 _LOADER: Any = getattr(yaml, "CLoader", yaml.Loader)  # only its events are used
-MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 32
 _MAX_DIGITS = 4000
 
@@ -336,23 +341,3 @@ def _mark(event: Any) -> Mark:
 
 def _mark_of(before: str) -> Mark:
     return Mark(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return the content of the file at *path*.
-
-    Raises ``ValueError``, with a message for the user, where there is none to be had.
-    """
-    try:
-        if not path.exists():
-            raise ValueError("no such file")
-        if not path.is_file():
-            kind = "a directory" if path.is_dir() else "not a regular file"
-            raise ValueError(f"is {kind}, expected a file")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"is larger than {MAX_BYTES >> 20} MiB")
-    return data

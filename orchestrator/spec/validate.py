@@ -4,12 +4,11 @@ What pydantic says is turned into our words and tied to its place; then what is 
 so that the rest of the file can be checked further and all its mistakes are told at once.
 """
 
-from collections.abc import Collection, Iterable
-from typing import Any
+from __future__ import annotations
 
 from pydantic import ValidationError
 
-from orchestrator.errors import Problem, Where
+from orchestrator.errors import Problem
 from orchestrator.spec.models import (
     NAME,
     TARGETS,
@@ -21,8 +20,15 @@ from orchestrator.spec.models import (
     Task,
     TaskKeys,
 )
-from orchestrator.spec.source import Source
 from orchestrator.spec.words import did_you_mean, found, listing, nearest, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from typing import Any
+
+    from orchestrator.errors import Where
+    from orchestrator.spec.source import Source
 
 # Where one of these is wrong, whatever else could be said of the task may be wrong too.
 _DECISIVE = (

@@ -50,14 +50,14 @@ MUTANTS = {
     ),
     "forget_the_keeper": (
         "cli/__init__.py",
-        "    if _is_kept(sys.argv[1:]):\n",
+        "    if _is_kept(args):\n",
         "    if False:\n",
         "test_no_orphans.py::test_killed",
     ),
     "forget_the_watchdog": (
         "keeper.py",
-        "    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # not inherited\n",
-        "",
+        "            tender.adopt_orphans(said)\n            tender.rename",
+        "            os.write(said, b'x')\n            tender.rename",
         "test_no_orphans.py::test_killed",
     ),
     "resume_forgets_attempts": (

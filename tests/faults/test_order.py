@@ -3,12 +3,13 @@
 import os
 import sys
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from orchestrator import procfs
 from orchestrator.clock import Clock
-from orchestrator.engine import Engine, Inbox
+from orchestrator.engine import Engine
 from orchestrator.events import Attempt, Ended, Started
 from orchestrator.journal import Journal, Record, TaskRow
 from orchestrator.plan.model import Plan, PlanTask
@@ -27,7 +28,7 @@ def test_recorded_before_it_is_done(tmp_path: Path) -> None:
     for order, name in enumerate("abc"):
         needs = ("abc"[order - 1],) if order else ()
         plan.tasks[name] = PlanTask(name, order, "thread", function="m:f", needs=needs)
-    journal, clock, inbox = Journal(tmp_path), Clock(), Inbox()
+    journal, clock, inbox = Journal(tmp_path), Clock(), SimpleQueue()
     rows = [TaskRow(name, "thread", None, "") for name in plan.tasks]
     journal.begin(1, {"started_at": ""}, b"", rows)
     wrong: list[object] = []
@@ -71,7 +72,7 @@ def test_recorded_before_it_is_done(tmp_path: Path) -> None:
 @pytest.mark.promise(11)
 def test_group_is_seen_to_before_the_reap(tmp_path: Path) -> None:
     """While its leader is a zombie nobody else can get the id of the group."""
-    inbox = Inbox()
+    inbox = SimpleQueue()
     poller = Poller(inbox.put)
     watcher = Watcher(poller, lambda _: None, lambda *_: None)
     attempt = Attempt(

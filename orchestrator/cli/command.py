@@ -1,0 +1,69 @@
+"""A command from its first act to its exit code, whatever goes wrong in it."""
+
+from __future__ import annotations
+
+import gc
+
+from orchestrator import __version__, descriptors
+from orchestrator.cli.console import complain, flush_and_leave, say
+from orchestrator.cli.given import Started
+from orchestrator.cli.plain import plain
+from orchestrator.errors import EnvironmentFault, OrchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from orchestrator.cli.plain import Plain
+    from orchestrator.clock import Clock
+
+
+def leave(args: Sequence[str], clock: Clock) -> NoReturn:
+    """Run the command that *args* name and leave with its exit code."""
+    descriptors.take_over()
+    Started.clock = clock
+    flush_and_leave(_code_of(args, plain(args)))
+
+
+def _code_of(args: Sequence[str], asked: Plain | None) -> int:
+    try:
+        if asked is None:
+            from orchestrator.cli.app import run_app  # noqa: PLC0415 - not for what is plain
+
+            gc.enable()
+            run_app(args)
+        else:
+            run_plain(asked)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
+    except OrchError as error:
+        complain(error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is ours
+        return _failed(error)
+    return 0
+
+
+def run_plain(asked: Plain) -> None:
+    """Run the job that is asked for."""
+    from orchestrator.cli import start  # noqa: PLC0415 - what goes wrong in it is handled
+    from orchestrator.cli.session import Telling  # noqa: PLC0415
+
+    options = dict(asked.options)
+    telling = {name: options.pop(name) for name in Telling._fields if name in options}
+    start.start(start.Request(asked.file, telling=Telling(**telling), **options))
+
+
+def _failed(error: Exception) -> int:
+    """Say what became of orch, and return the exit code."""
+    from orchestrator.runners.shortage import hint, shortage  # noqa: PLC0415 - a bug, or worse
+
+    if (reason := shortage(error)) is not None:  # unless orch itself could not be started
+        complain(EnvironmentFault(f"{reason}; see {hint(reason)}"))
+        return EnvironmentFault.exit_code
+    import traceback  # noqa: PLC0415 - a bug
+
+    say(f"orch: a bug of orch {__version__}; please report it with what follows")
+    say("".join(traceback.format_exception(error)).rstrip())
+    return 5
