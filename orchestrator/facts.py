@@ -7,6 +7,7 @@ holds as long as the file is the same, and nothing on the way to it has taken it
 from __future__ import annotations
 
 import os
+from _imp import extension_suffixes
 
 from orchestrator.functions import path_with
 from orchestrator.records import Struct
@@ -76,8 +77,16 @@ def _state(path: str) -> tuple[int, int, int] | None:
 def _is_hidden(top: str, path: str, root: str) -> bool:
     """Tell whether module *top* may be found before it is found at *path*."""
     for folder in path_with(root):
-        if path.startswith(f"{folder}/"):
+        start = f"{folder}/{top}"
+        if path.startswith(f"{start}/"):
             return False
-        if os.path.exists(f"{folder}/{top}.py") or os.path.isdir(f"{folder}/{top}"):
+        # before a module of that name come a package and, were it compiled, itself
+        if os.path.exists(f"{start}/__init__.py") or any(
+            os.path.exists(start + suffix) for suffix in extension_suffixes()
+        ):
+            return True
+        if path == f"{start}.py":
+            return False
+        if os.path.exists(f"{start}.py") or os.path.isdir(start):
             return True
     return True
