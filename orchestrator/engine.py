@@ -9,6 +9,7 @@ before the record is made; if the record fails, nothing is acted on.
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from time import sleep
 
 from orchestrator import jsonio
 from orchestrator.errors import JournalError, TemplateError
@@ -61,6 +62,7 @@ if TYPE_CHECKING:  # few jobs have queues
     from orchestrator.plan.prepare import Preparer
     from orchestrator.queues.registry import Queues
     from orchestrator.runners import Runner
+    from orchestrator.runners.threads import ThreadRunner
     from orchestrator.scheduler import Scheduler
     from orchestrator.secrets import Secrets
 
@@ -81,6 +83,9 @@ if TYPE_CHECKING:  # few jobs have queues
 # How often what queues have seen is recorded while they are in use, for who looks from outside.
 MEASURE_S = 2.0
 MEASURE_SHARE = 0.01  # of a long run: the record does not grow with its length
+# How long attempts on threads wait for the one thread that was woken for them: as long as it takes
+# to work them off, if they do nothing. Whoever looked sooner would take the GIL from that thread.
+SHORT_S, UNCLAIMED_S = 0.00002, 0.0002
 _MEASURE = ("measure",)
 
 
@@ -105,6 +110,8 @@ class Engine:
         self.runners, self.preparer, self.clock, self.inbox = runners, preparer, clock, inbox
         self.queues, self.secrets = queues, secrets
         self.observers = observers
+        threads: Any = runners.get("thread")
+        self._threads: ThreadRunner | None = threads if hasattr(threads, "wake_all") else None
         self._timers: list[tuple[float, int, tuple[Any, ...]]] = []
         self._armed = 0
         self._needed = _outputs_needed(plan)
@@ -150,6 +157,10 @@ class Engine:
         """Wait for something to happen, and return all that has."""
         events: list[Event] = []
         try:
+            if self._threads is not None and (unclaimed := self._threads.unclaimed()):
+                sleep(min(unclaimed * SHORT_S, UNCLAIMED_S))
+                if self.inbox.empty():
+                    self._threads.wake_all()
             events.append(self.inbox.get(timeout=self._patience_s()))
             while True:
                 events.append(self.inbox.get_nowait())

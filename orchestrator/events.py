@@ -283,6 +283,7 @@ class Attempt(NamedTuple):
 
     Paths are absolute. *argv* and *env* are for programs; *env* of a function in a process of its
     own too. *output_from* says where a program's output is. *consume* and *publish* name queues.
+    *start* is ``warm`` where a server may fork it.
     """
 
     task: str
@@ -302,3 +303,4 @@ class Attempt(NamedTuple):
     leftovers: Literal["kill", "warn", "allow"] = "kill"
     consume: str | None = None
     publish: str | None = None
+    start: Literal["cold", "warm"] = "cold"

@@ -66,6 +66,7 @@ class Journal:
         """
         self.path = os.path.join(folder, FILE)
         is_new = not os.path.exists(self.path)
+        self._by_hand = _FEW
         try:
             self._db = sqlite3.connect(self.path, isolation_level=None, cached_statements=16)
             if is_new:
@@ -121,11 +122,24 @@ class Journal:
         """
         try:
             os.stat(self.path)  # SQLite goes on with a file that was removed
-            text = _text([_data(event) for event in events])
+            text = self._text([_data(event) for event in events])
             self._db.execute(_INSERT, (text.decode(), crc32(text)))
         except (sqlite3.Error, OSError, TypeError, ValueError) as error:
             reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else error
             raise JournalError(f"cannot write {self.path}: {reason}") from error
+
+    def _text(self, events: list[Any]) -> bytes:
+        if self._by_hand > 0:
+            self._by_hand -= len(events)
+            text = jsonio.simple(events)
+            if text is not None:
+                return text.encode()
+        import orjson  # noqa: PLC0415 - as dear as Python's start, it pays for itself in bulk
+
+        try:
+            return orjson.dumps(events)
+        except TypeError:  # half a character somewhere
+            return jsonio.ascii_text(events).encode()
 
     def close(self) -> None:
         """Fold the write-ahead log into the database and close it."""
@@ -234,7 +248,7 @@ def _uri(path: str) -> str:
 # An attempt that succeeded without an output, on a thread: the common one has nothing to say.
 _PLAIN_END = (None, None, "null", None, False, False, False, False, None)
 _PLAIN_LENGTH = 5
-_FEW = 50
+_FEW = 100  # events that are written without a library for it
 
 
 def _data(event: Recorded) -> tuple[Any, ...]:
@@ -245,19 +259,6 @@ def _data(event: Recorded) -> tuple[Any, ...]:
         return ("ended", *event[:4])
     error = tuple(event.error) if event.error is not None else None
     return ("ended", *event[:7], error, *event[8:])
-
-
-def _text(events: list[Any]) -> bytes:
-    if len(events) < _FEW:
-        text = jsonio.simple(events)
-        if text is not None:
-            return text.encode()
-    import orjson  # noqa: PLC0415 - costs as much as Python's start, and pays for itself in bulk
-
-    try:
-        return orjson.dumps(events)
-    except TypeError:  # half a character somewhere
-        return jsonio.ascii_text(events).encode()
 
 
 def _events(text: str) -> list[Any]:

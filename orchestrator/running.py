@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from orchestrator.clock import Clock
     from orchestrator.engine import Inbox, Observer
-    from orchestrator.events import Finished, Recorded
+    from orchestrator.events import Attempt, Finished, Recorded
     from orchestrator.journal import Sync
     from orchestrator.loading import Loaded
     from orchestrator.places import RunFolder
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from orchestrator.runners import Runner
     from orchestrator.runners.children import Watcher
     from orchestrator.secrets import Secrets
+    from orchestrator.warm.client import Warm
 
     Observe = Callable[["Run"], Sequence[Observer]]
 
@@ -265,18 +266,36 @@ class Run:
 
             descriptors.share()
             runners["thread"] = ThreadRunner(self.id, post, now, self.queues)
+        warm = self._warm(watcher, stack) if watcher is not None else None
         if watcher is not None and "process" in modes:
             from orchestrator.runners.processes import ProcessRunner  # noqa: PLC0415 - if needed
 
             root = self.plan.root
-            runners["process"] = ProcessRunner(root, post, now, watcher, self.queues)
+            runners["process"] = ProcessRunner(root, post, now, watcher, self.queues, warm)
         if watcher is not None and "subprocess" in modes:
             from orchestrator.runners.programs import ProgramRunner  # noqa: PLC0415 - if needed
 
-            runners["subprocess"] = ProgramRunner(post, now, watcher, self.queues)
+            runners["subprocess"] = ProgramRunner(post, now, watcher, self.queues, warm)
         for runner in runners.values():
             stack.callback(runner.close, self.plan.grace_s)
         return runners
+
+    def _warm(self, watcher: Watcher, stack: ExitStack) -> Warm | None:
+        """Return the servers that fork warm programs and processes, if there may be any."""
+        wanted = any(t.mode == "process" or t.start == "warm" for t in self.plan.tasks.values())
+        if not (wanted and hasattr(os, "pidfd_open") and sys.platform == "linux"):
+            return None
+        from orchestrator.warm.client import Warm  # noqa: PLC0415 - only if needed
+
+        def warn(attempt: Attempt, reason: str) -> None:
+            data = {"level": "warning", "event": "no warm start", "reason": reason}
+            now = self.clock.now()
+            self.inbox.put(Noted(attempt.task, attempt.number, "log", data, now))
+
+        warm = Warm(self.plan, self.path, watcher, warn)
+        stack.callback(warm.close)
+        warm.begin()
+        return warm
 
     def _watcher(self, stack: ExitStack) -> Watcher:
         """Return what waits for processes, and for what they say; make queues, if there are any."""

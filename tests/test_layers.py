@@ -19,7 +19,7 @@ FLOORS = (
         "modules", "probe", "checks", "facts", "journal", "clock",
         "drafts",
         "places", "finding", "procfs", "tender", "keeper", "guard", "digests", "descriptors",
-        "poller", "queues", "current", "streams", "functions", "logs", "runners",
+        "poller", "queues", "warm", "current", "streams", "functions", "logs", "runners",
         "surroundings",
         "secrets",
     ),

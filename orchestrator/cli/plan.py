@@ -158,6 +158,7 @@ def _task_document(task: PlanTask) -> dict[str, Any]:
         **targets,
         "args": _unfilled(list(task.args) if isinstance(task.args, tuple) else task.args),
         "kwargs": _unfilled(task.kwargs),
+        "start": "warm" if task.mode == "process" else task.start,
         "needs": list(task.needs),
         "run_when": task.run_when,
         "when": _unfilled(task.when),

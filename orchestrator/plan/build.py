@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PLAIN_KEYS = frozenset((
     "function", "program", "module", "command", "shell", "args", "kwargs", "cwd", "python",
     "output", "run_when", "when", "foreach", "allow_failure", "priority", "leftovers",
-    "publish", "consume", "replicas",
+    "publish", "consume", "replicas", "start",
 ))  # fmt: skip
 _TEMPLATE_KEYS = frozenset((*LATE_KEYS, *EARLY_KEYS))
 _TARGET_KEYS = (*TARGETS, "shell", "args", "kwargs")
@@ -47,6 +47,7 @@ def build(
     problems: list[Problem] = []
     plan = Plan(name=job.name or name, root=root, tasks={}, description=job.description)
     plan.concurrency = job.concurrency
+    plan.preload = tuple(dict.fromkeys(job.warm.preload))
     known = {*job.tasks, *broken}
     names = _Names(job, known)
     spellings: dict[str, str] = {}
@@ -250,6 +251,7 @@ class _TaskBuilder:
         if mode != "subprocess":
             return
         if "command" in targets:
+            self._not_warm()
             self._command(self.keys["command"], shell=bool(self.keys.get("shell")))
         elif self.keys.get("shell"):
             self._problem(("shell",), "`shell` goes with `command`", at_key=True)
@@ -293,6 +295,12 @@ class _TaskBuilder:
         else:
             hint = "add `shell: true` to give it to /bin/sh, or write a list without a shell"
         self._problem(("command",), message, hint=hint)
+
+    def _not_warm(self) -> None:
+        if self.keys.get("start") == "warm" and "start" in self.own:
+            message = "`start: warm` goes with `program` or `module`, not with `command`"
+            self._problem(("start",), message)
+        self.keys.pop("start", None)
 
     def _program_args(self) -> None:
         args = self.keys.get("args", ())

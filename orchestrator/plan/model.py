@@ -115,6 +115,7 @@ class PlanTask(Struct):
     publish: str | None = None
     consume: str | None = None
     replicas: int | None = None
+    start: Literal["cold", "warm"] = "cold"
     allow_failure: bool = False
     priority: int = 0
     retry: RetryPolicy = NO_RETRY
@@ -140,7 +141,10 @@ class PlanTask(Struct):
 
 
 class Plan(Struct):
-    """A checked job. *root* is absolute; *params* have their values; limits are resolved."""
+    """A checked job. *root* is absolute; *params* have their values; limits are resolved.
+
+    *preload* are modules that servers of warm programs import.
+    """
 
     name: str
     root: str
@@ -155,6 +159,7 @@ class Plan(Struct):
     timeout_s: float | None = None
     grace_s: float = 10.0
     concurrency: Literal["refuse", "wait", "allow"] = "allow"
+    preload: tuple[str, ...] = ()
 
     def instances(self) -> Iterator[tuple[str, PlanTask]]:
         """Yield every name that a file or an event may bear, as far as it is known."""

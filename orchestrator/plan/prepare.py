@@ -76,6 +76,7 @@ class Preparer:
             {} if program else _take(task.kwargs, scope, dict, "kwargs"),
             argv, env, cwd, stem + ".out", stem + ".err", stem + ".output",
             task.output or "file", task.ok_exit_codes, task.leftovers, task.consume, task.publish,
+            "warm" if task.mode == "process" else task.start,
         )  # fmt: skip
 
     def _argv(self, task: PlanTask, args: list[Any], scope: Mapping[str, Any] | None) -> list[str]:

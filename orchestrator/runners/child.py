@@ -24,7 +24,7 @@ def main(letter: int) -> int:
     with open(letter, "r+b", closefd=False) as file:
         file.seek(0)
         function, args, kwargs, root, joint = json.loads(file.read())
-        functions, ends = _functions(joint)
+        functions, ends = functions_of(joint)
         functions.place_root(root)
         pid = os.getpid()
         outcome, output, failure = functions.call(function, args, kwargs, ends)
@@ -46,7 +46,7 @@ def main(letter: int) -> int:
     return 0 if outcome == "ok" else 1
 
 
-def _functions(joint: Any) -> tuple[Any, Any]:
+def functions_of(joint: Any) -> tuple[Any, Any]:
     """Import ``orchestrator.functions`` from where this file is, and the ends of queues."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.insert(0, os.path.dirname(package))

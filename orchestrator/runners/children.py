@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from orchestrator.events import Attempt
     from orchestrator.poller import Poller
+    from orchestrator.warm.client import Server
 
     Exited = Callable[["Exit"], None]
 
@@ -42,6 +43,10 @@ class Exit(NamedTuple):
 
     status: int | None
     signal: int | None
+
+
+class Gone(Exception):
+    """The server of warm starts does not answer any more."""
 
 
 class LaunchError(Exception):
@@ -63,10 +68,12 @@ def launch(
     *,
     stdin: int | None = None,
     stdout: int | None = None,
+    server: Server | None = None,
 ) -> Child:
     """Start *argv* with the directory, environment and output files of *attempt*.
 
-    *stdin* and *stdout* are descriptors of pipes, where it has some. Raises ``LaunchError``, and
+    *stdin* and *stdout* are descriptors of pipes, where it has some; with *server* that forks it.
+    Raises ``Gone`` where the server does not answer, ``LaunchError``, and
     what ``shortage`` knows where the system has no means; the files are gone then.
     """
     out = err = -1
@@ -75,7 +82,12 @@ def launch(
             out = open_output(attempt.stdout)
         err = open_output(attempt.stderr)
         streams = (stdin, out if stdout is None else stdout, err)
+        if server is not None:
+            return server.child(attempt, argv, streams, pass_fds)
         pid, process = spawn(argv, attempt.cwd, attempt.env, streams, pass_fds)
+    except Gone:
+        _remove(attempt, out, err)
+        raise
     except (OSError, ValueError, MemoryError) as error:
         if shortage(error) is None:
             raise _explained(error, attempt, argv) from None
@@ -194,6 +206,14 @@ class Watcher:
     def begin(self) -> None:
         """Make sure that children can be watched. Raises ``RuntimeError`` without a thread."""
         self._poller.begin()
+
+    def when_readable(self, descriptor: int, ready: Callable[[], None]) -> None:
+        """Call *ready*, on the poller's thread, whenever *descriptor* can be read from."""
+        self._poller.call(lambda: self._poller.add(descriptor, READ, ready))
+
+    def forget(self, descriptor: int) -> None:
+        """Wait for *descriptor* no longer."""
+        self._poller.remove(descriptor)
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
         """Do *call* after *delay_s*. On the poller's thread only."""

@@ -12,7 +12,7 @@ import sys
 
 from orchestrator.events import Ended, Failure, Postponed
 from orchestrator.runners import child
-from orchestrator.runners.children import LaunchError, launch
+from orchestrator.runners.children import Gone, LaunchError, launch
 from orchestrator.runners.programs import exit_failure
 from orchestrator.runners.shortage import shortage
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # few jobs have queues
     from orchestrator.queues.registry import Pipes, Queues
     from orchestrator.runners import Now, Post
     from orchestrator.runners.children import Child, Exit, Watcher
+    from orchestrator.warm.client import Server, Warm
 
 
 class ProcessRunner:
@@ -34,7 +35,9 @@ class ProcessRunner:
         now: Now,
         watcher: Watcher,
         queues: Queues | None = None,
+        warm: Warm | None = None,
     ) -> None:
+        self._warm = warm
         self._root, self._post, self._now, self._watcher = root, post, now, watcher
         self._queues = queues
         self._pipes: dict[tuple[str, int], Pipes] = {}
@@ -42,7 +45,13 @@ class ProcessRunner:
         self._killed: set[tuple[str, int]] = set()
 
     def start(self, attempt: Attempt) -> None:
-        """Start a Python that calls the function of *attempt*."""
+        """Start a Python that calls the function of *attempt*, or have one forked that does."""
+        if self._warm is None:
+            self._begin(attempt, None)
+        else:
+            self._warm.start(attempt, self._begin)
+
+    def _begin(self, attempt: Attempt, server: Server | None) -> None:
         key = (attempt.task, attempt.number)
         letter = -1
         pipes = None
@@ -56,7 +65,13 @@ class ProcessRunner:
             os.write(letter, json.dumps(call).encode())
             argv = [sys.executable, "-P", child.__file__, str(letter)]
             given = joint.descriptors if joint is not None else ()
-            process = launch(attempt, argv, (letter, *given))
+            try:
+                process = launch(attempt, argv, (letter, *given), server=server)
+            except Gone:
+                assert self._warm is not None
+                assert server is not None
+                self._warm.sound(server, attempt)  # says so
+                process = launch(attempt, argv, (letter, *given))
         except (LaunchError, OSError, RuntimeError, MemoryError) as error:
             if letter >= 0:
                 os.close(letter)
@@ -92,6 +107,9 @@ class ProcessRunner:
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Send TERM to the group of the attempt; with *force* KILL."""
         process = self._children.get((task, number))
+        if process is None and self._warm is not None and self._warm.take_back(task, number):
+            failure = Failure("Stopped", "it had not been started yet")
+            self._post(Ended(task, number, "failed", self._now(), error=failure))
         if process is not None:
             self._killed.add((task, number))
             pipes = self._pipes.get((task, number))

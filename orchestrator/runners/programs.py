@@ -11,6 +11,7 @@ from orchestrator.events import Ended, Failure, Postponed
 from orchestrator.functions import failure_of
 from orchestrator.runners.children import (
     LOOK_S,
+    Gone,
     LaunchError,
     launch,
     signal_name,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # few jobs have queues
         Exit,
         Watcher,
     )
+    from orchestrator.warm.client import Server, Warm
 
 # How often an output is looked for that cannot be opened for want of a descriptor.
 _MOST_LOOKS = 600
@@ -36,25 +38,41 @@ class ProgramRunner:
     """Runs attempts of mode ``subprocess``."""
 
     def __init__(
-        self, post: Post, now: Now, watcher: Watcher, queues: Queues | None = None
+        self,
+        post: Post,
+        now: Now,
+        watcher: Watcher,
+        queues: Queues | None = None,
+        warm: Warm | None = None,
     ) -> None:
+        self._warm = warm
         self._post, self._now, self._watcher, self._queues = post, now, watcher, queues
         self._pipes: dict[tuple[str, int], Pipes] = {}
         self._children: dict[tuple[str, int], Child] = {}
         self._killed: set[tuple[str, int]] = set()
 
     def start(self, attempt: Attempt) -> None:
-        """Start the program of *attempt*."""
+        """Start the program of *attempt*, or have it forked as soon as that can be."""
+        if self._warm is None or attempt.start == "cold":
+            self._begin(attempt, None)
+        else:
+            self._warm.start(attempt, self._begin)
+
+    def _begin(self, attempt: Attempt, server: Server | None) -> None:
         key = (attempt.task, attempt.number)
         pipes = None
         try:
             self._watcher.begin()
             if self._queues is not None:
                 pipes = self._queues.pipes(attempt, ours=False)
-            if pipes is None:
-                child = launch(attempt, attempt.argv)
-            else:
-                child = launch(attempt, attempt.argv, stdin=pipes.stdin, stdout=pipes.stdout)
+            stdin, stdout = (None, None) if pipes is None else (pipes.stdin, pipes.stdout)
+            try:
+                child = launch(attempt, attempt.argv, stdin=stdin, stdout=stdout, server=server)
+            except Gone:
+                assert self._warm is not None
+                assert server is not None
+                self._warm.sound(server, attempt)  # says so
+                child = launch(attempt, attempt.argv, stdin=stdin, stdout=stdout)
         except (LaunchError, OSError, RuntimeError, MemoryError) as error:
             if pipes is not None:
                 pipes.abandon()
@@ -99,6 +117,9 @@ class ProgramRunner:
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Send TERM to the group of the attempt; with *force* KILL."""
         child = self._children.get((task, number))
+        if child is None and self._warm is not None and self._warm.take_back(task, number):
+            failure = Failure("Stopped", "it had not been started yet")
+            self._post(Ended(task, number, "failed", self._now(), error=failure))
         if child is not None:
             self._killed.add((task, number))
             child.kill(force=force)

@@ -89,6 +89,15 @@ class ThreadRunner:
         if self._wake.empty():
             self._wake.put(True)
 
+    def unclaimed(self) -> int:
+        """Return how many attempts wait for a thread to take them."""
+        return len(self._waiting)
+
+    def wake_all(self) -> None:
+        """Wake a thread for each attempt that still waits: the one that was woken is busy."""
+        for _ in range(len(self._waiting)):
+            self._wake.put(True)
+
     def _note(self, name: str, number: int, kind: Any, data: dict[str, Any]) -> None:
         self._post(Noted(name, number, kind, data, self._now()))
 
@@ -118,8 +127,8 @@ class ThreadRunner:
     def _work_off(self) -> None:
         """Run attempts one after the other; end when told to, or when given up in the meantime.
 
-        One thread is woken for any number of attempts, and wakes the next one before it begins:
-        attempts that take no time are worked off by one or two, without a switch for each.
+        One thread is woken for any number of attempts: those that take no time are worked off by
+        it, without a switch for each. For others the loop wakes the rest, after a moment.
         """
         while True:
             try:
@@ -128,8 +137,6 @@ class ThreadRunner:
                 if not self._wake.get():
                     return
                 continue
-            if self._waiting and self._wake.empty():
-                self._wake.put(True)
             self._run_safely(work)
             if work.given_up:
                 return  # another thread took its place

@@ -49,6 +49,7 @@ MODE_KEYS: dict[str, tuple[Mode, ...]] = {
     "output": ("subprocess",),
     "env": ("process", "subprocess"),
     "leftovers": ("process", "subprocess"),
+    "start": ("subprocess",),
 }
 TARGETS = ("function", "program", "module", "command")
 
@@ -421,6 +422,14 @@ class Limits(Model):
     )
 
 
+class Warm(Model):
+    """What warm programs find imported."""
+
+    preload: Annotated[
+        list[Annotated[str, BeforeValidator(_module)]], _expect("a list of modules", list)
+    ] = Field(default_factory=list, description="modules that their server imports, once a run")
+
+
 class Queue(Model):
     """What lies between tasks: items on their way, bounded in number and in bytes."""
 
@@ -527,6 +536,10 @@ class TaskKeys(Model):
     python: Annotated[str, BeforeValidator(_filled)] | None = Field(
         None, description="the Python (a file, or a venv folder) that runs program and module"
     )
+    start: Annotated[Literal["cold", "warm"], _one_of("cold", "warm")] = Field(
+        "cold",
+        description="warm: program or module runs in a fork of a Python that is there already",
+    )
     run_when: Annotated[
         Literal["succeeded", "failed", "always"], _one_of("succeeded", "failed", "always")
     ] = Field("succeeded", description="how its needs must have ended")
@@ -602,6 +615,7 @@ class Job(Model):
     python: Annotated[str, BeforeValidator(_filled)] | None = Field(
         None, description="the Python (a file, or a venv folder) that runs program and module"
     )
+    warm: Warm = Field(default_factory=Warm, description="for tasks with start: warm")
     limits: Limits = Field(default_factory=Limits, description="how many attempts run at once")
     queues: Annotated[dict[Name, _QueueOrNothing], _expect("a mapping", dict)] = Field(
         default_factory=dict, description="what joins tasks while they run, by name"

@@ -204,3 +204,18 @@ import sys
 taken = sum(1 for _ in sys.stdin.buffer)
 assert taken == int(sys.argv[1]), taken
 """
+
+TRIVIAL = """\
+import sys
+print(sys.argv[1:])
+"""
+
+NUMPY = """\
+import numpy
+print(numpy.arange(3).sum())
+"""
+
+PANDAS = """\
+import pandas
+print(pandas.Series([1, 2]).sum())
+"""

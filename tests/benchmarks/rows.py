@@ -1,5 +1,6 @@
 """The benchmarks, by name; each returns its rows."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -240,6 +241,45 @@ def _with_files(lab: Lab, spawn: str, count: int) -> float:
     return seconds
 
 
+def warm(lab: Lab) -> list[Row]:
+    """Python programs, two at a time: cold and warm, against xargs."""
+    rows: list[Row] = []
+    for name, text, preload, count in (
+        ("trivial", peers.TRIVIAL, "", 400), ("numpy", peers.NUMPY, "numpy", 40),
+        ("pandas", peers.PANDAS, "pandas", 16),
+    ):  # fmt: skip
+        if preload and not _has(preload):
+            lab.notes.append(f"warm: no {preload}, so no rows for it")
+            continue
+        rows += _warm_rows(lab, name, text, preload, count)
+    return rows
+
+
+def _warm_rows(lab: Lab, name: str, text: str, preload: str, count: int) -> list[Row]:
+    lab.write(f"{name}.py", text)
+    xargs = lab.write(
+        f"{name}.sh", f'seq {count} | xargs -P2 -n1 "{sys.executable}" {name}.py >/dev/null\n'
+    )
+    head = f"limits: {{processes: 2}}\nwarm: {{preload: [{preload}]}}\n"
+    cases: dict[str, Measure] = {"xargs": lambda: lab.spent("/bin/sh", str(xargs)).seconds}
+    for start in ("cold", "warm"):
+        what = f"mode: subprocess\n    program: {name}.py\n    start: {start}"
+        job = lab.write(f"{name}_{start}.yaml", head + _instances(count, what))
+        cases[start] = _spent(lab, job, "-q")
+        cases[start]()
+    found = lab.rounds(5, cases)
+    title = f"warm: {count} x {name}.py"
+    return [
+        Row(f"{title}, {start}, whole process", "xargs -P2", *_milli(found[start], found["xargs"]),
+            unit="ms")
+        for start in ("cold", "warm")
+    ]  # fmt: skip
+
+
+def _has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
 def process(lab: Lab) -> list[Row]:
     """50 no-ops, each in a process of its own."""
     count = 50
@@ -359,6 +399,7 @@ BENCHMARKS: dict[str, Callable[[Lab], list[Row]]] = {
     "scale": scale,
     "reading": reading,
     "launch": launch,
+    "warm": warm,
     "process": process,
     "queues": queues,
 }

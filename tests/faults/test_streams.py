@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import procfs
 from tests.builder import COMMAND, TIMEOUT_S, Builder, Gate
 from tests.faults.test_no_orphans import comes_to, family
 
@@ -87,17 +88,18 @@ def test_no_line_is_lost_with_the_task(job: Builder) -> None:
     running = job.start()
     for _ in range(2):
         ready.wait()
-    for pid in _children_of(family(running)["orch"]):
+    for pid in _attempts_of(family(running)["orch"]):
         os.kill(pid, signal.SIGKILL)
     assert running.finish().code == 1
     assert _all_lines(job, ("program", "process")) == 4
 
 
-def _children_of(pid: int) -> list[int]:
+def _attempts_of(pid: int) -> list[int]:
+    """Return what runs as a task below orch, whoever has forked it."""
     return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
+        child
+        for child in procfs.descendants(pid)
+        if any(entry.startswith(b"ORCH_TASK=") for entry in procfs.environment(child))
     ]
 
 
