@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test faults lint bench fuzz soak demo clean
+.PHONY: help run test faults lint bench bench-peers fuzz soak demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/orch: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "orch needs Python 3.11 or newer; try: make PYTHON=python3.12 run")'
@@ -37,8 +37,11 @@ lint: $(VENV)/.dev ## ruff, mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/.dev ## ratios against what else does the same, side by side
-	@$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/.dev ## ratios against what else does the same, side by side; bench.json
+	@$(BIN)/python -m tests.benchmarks --json bench.json
+
+bench-peers: $(VENV)/.dev ## install other tools for make bench to compare with
+	@$(BIN)/python -m tests.benchmarks.others
 
 fuzz: $(VENV)/.dev ## 200,000 mutants of job files let no other exception out
 	@$(BIN)/python -m tests.fuzz_reader 200000

@@ -15,9 +15,12 @@ import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from tests.benchmarks.measuring import Lab, Row, table
+from tests.benchmarks.measuring import Lab, Row, page, table
 from tests.benchmarks.rows import BENCHMARKS
+
+MARK = "<!-- the last run -->\n"
 
 
 def main() -> int:
@@ -28,6 +31,7 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, help="rounds of each (default: by how long it takes)")
     parser.add_argument("--json", metavar="FILE", help="write every round's figures to FILE")
+    parser.add_argument("--page", metavar="FILE", help="put the table into FILE, below its mark")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"unknown {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
@@ -40,10 +44,7 @@ def main() -> int:
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
         "load": os.getloadavg()[0],
     }
-    _say(
-        f"Python {head['python']}, orch {head['orch']}, {head['cpus']} CPUs, {head['machine']}, "
-        f"load {head['load']:.1f}"
-    )
+    _say(_line(head))
     began = time.monotonic()
     rows: list[Row] = []
     faults: list[str] = []
@@ -71,7 +72,23 @@ def main() -> int:
         found = {**head, "notes": notes, "faults": faults}
         found["rows"] = [asdict(row) for row in rows]
         Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+    if options.page:
+        _put(Path(options.page), [_line(head), *notes], page(rows))
     return 1 if faults else 0
+
+
+def _line(head: dict[str, Any]) -> str:
+    return (
+        f"Python {head['python']}, orch {head['orch']}, {head['cpus']} CPUs, {head['machine']}, "
+        f"load {head['load']:.1f}"
+    )
+
+
+def _put(path: Path, said: list[str], text: str) -> None:
+    """Replace what stands below the mark."""
+    kept, mark, _ = path.read_text().partition(MARK)
+    lines = "".join(f"{line}.\n" for line in said)
+    path.write_text(f"{kept}{mark}\n{lines}\n{text}")
 
 
 def _progress(text: str) -> None:

@@ -12,6 +12,7 @@ from statistics import median
 from typing import NamedTuple
 
 Measure = Callable[[], float]
+HEAD = ["what", "divided by", "median ratio", "goal", "min-max", "it", "the other"]
 _BIN = Path(sys.executable).parent / "orch"
 ORCH = (str(_BIN),) if _BIN.exists() else (sys.executable, "-m", "orchestrator")
 # What holds for whoever measures must not count: PYTHONDONTWRITEBYTECODE alone costs 70 ms a start.
@@ -27,13 +28,17 @@ class Spent(NamedTuple):
 
 @dataclass
 class Row:
-    """One line of the table; *ours* and *theirs* hold a figure a round."""
+    """One line of the table; *ours* and *theirs* hold a figure a round.
+
+    *goal* is the ratio to reach: at most, or where it is negative at least.
+    """
 
     name: str
     over: str
     ours: list[float]
     theirs: list[float] = field(default_factory=list)
     unit: str = "µs"
+    goal: float | None = None
 
     @property
     def ratios(self) -> list[float]:
@@ -43,12 +48,15 @@ class Row:
     def cells(self) -> list[str]:
         """Return the line's cells."""
         ratios = self.ratios
+        goal = ""
+        if self.goal is not None:
+            goal = f"≤ {self.goal:g}" if self.goal > 0 else f"≥ {-self.goal:g}"
         absolute = f"{_short(median(self.ours))} {self.unit}"
         if not ratios:
             span = f"{_short(min(self.ours))}-{_short(max(self.ours))} {self.unit}"
-            return [self.name, self.over, "", span, absolute, ""]
+            return [self.name, self.over, "", goal, span, absolute, ""]
         return [
-            self.name, self.over, _short(median(ratios)),
+            self.name, self.over, _short(median(ratios)), goal,
             f"{_short(min(ratios))}-{_short(max(ratios))}", absolute,
             f"{_short(median(self.theirs))} {self.unit}",
         ]  # fmt: skip
@@ -56,7 +64,7 @@ class Row:
 
 def table(rows: Sequence[Row]) -> str:
     """Return *rows* in columns."""
-    head = ["what", "divided by", "median ratio", "min-max", "orch", "the other"]
+    head = HEAD
     lines = [head, *(row.cells() for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = []
@@ -68,6 +76,12 @@ def table(rows: Sequence[Row]) -> str:
         text.append("  ".join(cells).rstrip())
     text.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(text)
+
+
+def page(rows: Sequence[Row]) -> str:
+    """Return *rows* as a table in Markdown."""
+    lines = [HEAD, [":--", ":--", *["--:"] * (len(HEAD) - 2)], *(row.cells() for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _short(value: float) -> str:
@@ -92,12 +106,13 @@ class Lab:
             file.writelines([parts] if isinstance(parts, str) else parts)
         return path
 
-    def spent(self, *argv: str) -> Spent:
+    def spent(self, *argv: str, folder: Path | None = None) -> Spent:
         """Run a program to its end, its streams into files. Raises ``RuntimeError``."""
         with (self.root / "out").open("wb") as out, (self.root / "err").open("wb") as err:
             began = time.perf_counter()
             process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.root,
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                cwd=folder or self.root,
                 env=self._environment,
             )  # fmt: skip
             _, status, usage = os.wait4(process.pid, 0)
@@ -108,10 +123,11 @@ class Lab:
         said = (self.root / "err").read_text(errors="replace").strip()[-400:]
         raise RuntimeError(f"{' '.join(argv)[:200]}: exit status {process.returncode}: {said}")
 
-    def orch(self, job: Path, *options: str) -> Spent:
-        """Run a job, and remove what it left behind."""
+    def orch(self, job: Path, *options: str, keep: bool = False) -> Spent:
+        """Run a job, and remove what it left behind, unless its draft is to be kept."""
         spent = self.spent(*ORCH, "run", str(job), *options)
-        shutil.rmtree(self.root / ".orch")
+        if not keep:
+            shutil.rmtree(self.root / ".orch")
         return spent
 
     def python(self, program: Path | str, *args: object) -> Spent:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.benchmarks import peers
+from tests.benchmarks import others, peers
 from tests.benchmarks.measuring import Lab, Measure, Row, per_task_us
 
 _HEAD = "defaults: {mode: thread, function: noop_tasks:noop}\ntasks:\n"
@@ -63,6 +63,25 @@ def _spent(lab: Lab, job: Path, *options: str) -> Measure:
     return lambda: lab.orch(job, *options).seconds
 
 
+def _kept(lab: Lab, job: Path) -> Measure:
+    """Measure a job that has been run before: its draft is kept, and so are no runs."""
+
+    def measure() -> float:
+        lab.orch(job, "-q", keep=True)
+        return lab.orch(job, "-q").seconds
+
+    return measure
+
+
+def _other(lab: Lab, other: others.Other, path: str, count: int) -> Measure:
+    """Measure another tool that runs ``/bin/true`` *count* times."""
+    folder = lab.root / f"{other.name}{count}"
+    folder.mkdir()
+    for name, text in other.files(count).items():
+        (folder / name).write_text(text)
+    return lambda: lab.spent(path, *other.args, folder=folder).seconds
+
+
 def _peer(lab: Lab, program: Path, count: int) -> Measure:
     lab.python(program, 0)
     return lambda: lab.python(program, count).seconds
@@ -94,7 +113,8 @@ def wide(lab: Lab) -> list[Row]:
         for how in ("-q", "log"):
             ours = per_task_us(found, f"{name}, {how}", f"one, {how}", count)
             shown = "a JSON log line each" if how == "log" else how
-            rows.append(Row(f"wide: {text}, {shown}", over, ours, theirs))
+            goal = 2 if how == "log" else 1
+            rows.append(Row(f"wide: {text}, {shown}", over, ours, theirs, goal=goal))
     reading = [seconds / count * 1e6 for seconds in found["load"]]
     rows.append(Row("wide: of that reading and checking (in the file)", over, reading, theirs))
     return rows
@@ -125,7 +145,7 @@ def chain(lab: Lab) -> list[Row]:
     plain = per_task_us(found, "results", "results, empty", many)
     reading = [seconds / count * 1e6 for seconds in found["load"]]
     return [
-        Row("chain of 2,000, -q", "pool of 1, by callbacks", quiet, fast),
+        Row("chain of 2,000, -q", "pool of 1, by callbacks", quiet, fast, goal=3),
         Row("chain of 2,000, a JSON log line each", "pool of 1, by callbacks", logged, fast),
         Row("chain of 2,000, a JSON log line each", "pool of 2, submit().result()", logged, plain),
         Row("chain: of that reading and checking", "pool of 1, by callbacks", reading, fast),
@@ -204,6 +224,8 @@ def launch(lab: Lab) -> list[Row]:
     if spawn is not None:
         cases["C"] = lambda: lab.spent(spawn, str(count)).seconds
         cases["C, files"] = lambda: _with_files(lab, spawn, count)
+    for other, path in others.installed():
+        cases[other.name] = _other(lab, other, path, count)
     found = lab.rounds(5, cases)
     whole, per_task = found["orch"], per_task_us(found, "orch", "one", count)
     name = "launch: 1,000 x /bin/true, whole process"
@@ -211,13 +233,18 @@ def launch(lab: Lab) -> list[Row]:
     if spawn is not None:
         rows = [
             Row(name, "C, posix_spawn", *_milli(whole, found["C"]), unit="ms"),
-            Row(name, "C, two new files each", *_milli(whole, found["C, files"]), unit="ms"),
+            Row(name, "C, two new files each", *_milli(whole, found["C, files"]), unit="ms",
+                goal=1.8),
             Row("launch: the same less a run of one", "C, two new files each", per_task,
                 [seconds / count * 1e6 for seconds in found["C, files"]]),
         ]  # fmt: skip
     else:
         lab.notes.append("launch: no cc, so no rows against C")
-    return [*rows, Row(name, "xargs -P2", *_milli(whole, found["xargs"]), unit="ms")]
+    rows.append(Row(name, "xargs -P2", *_milli(whole, found["xargs"]), unit="ms"))
+    for other, _ in others.installed():
+        goal = 1 / 6 if other.name == "parallel" else None
+        rows.append(Row(name, other.name, *_milli(whole, found[other.name]), unit="ms", goal=goal))
+    return rows
 
 
 def _milli(*columns: list[float]) -> list[list[float]]:
@@ -244,18 +271,18 @@ def _with_files(lab: Lab, spawn: str, count: int) -> float:
 def warm(lab: Lab) -> list[Row]:
     """Python programs, two at a time: cold and warm, against xargs."""
     rows: list[Row] = []
-    for name, text, preload, count in (
-        ("trivial", peers.TRIVIAL, "", 400), ("numpy", peers.NUMPY, "numpy", 40),
-        ("pandas", peers.PANDAS, "pandas", 16),
+    for name, text, preload, count, faster in (
+        ("trivial", peers.TRIVIAL, "", 1000, 5), ("numpy", peers.NUMPY, "numpy", 200, 30),
+        ("pandas", peers.PANDAS, "pandas", 100, 40),
     ):  # fmt: skip
         if preload and not _has(preload):
             lab.notes.append(f"warm: no {preload}, so no rows for it")
             continue
-        rows += _warm_rows(lab, name, text, preload, count)
+        rows += _warm_rows(lab, name, text, preload, count, faster)
     return rows
 
 
-def _warm_rows(lab: Lab, name: str, text: str, preload: str, count: int) -> list[Row]:
+def _warm_rows(lab: Lab, name: str, text: str, preload: str, count: int, faster: int) -> list[Row]:
     lab.write(f"{name}.py", text)
     xargs = lab.write(
         f"{name}.sh", f'seq {count} | xargs -P2 -n1 "{sys.executable}" {name}.py >/dev/null\n'
@@ -271,8 +298,8 @@ def _warm_rows(lab: Lab, name: str, text: str, preload: str, count: int) -> list
     title = f"warm: {count} x {name}.py"
     return [
         Row(f"{title}, {start}, whole process", "xargs -P2", *_milli(found[start], found["xargs"]),
-            unit="ms")
-        for start in ("cold", "warm")
+            unit="ms", goal=goal)
+        for start, goal in (("cold", 1.1), ("warm", 1 / faster))
     ]  # fmt: skip
 
 
@@ -299,7 +326,7 @@ def process(lab: Lab) -> list[Row]:
     theirs = [us / 1e3 for us in per_task_us(found, "pool", "pool, one", count - 1)]
     over = "ProcessPoolExecutor(2), 1 task a child"
     return [
-        Row("process: 50 no-ops, less a run of one", over, ours, theirs, unit="ms"),
+        Row("process: 50 no-ops, less a run of one", over, ours, theirs, unit="ms", goal=0.25),
         Row("process: 50 no-ops, whole process", over, *_milli(found["orch"], found["pool"]),
             unit="ms"),
     ]  # fmt: skip
@@ -316,21 +343,28 @@ def start(lab: Lab) -> list[Row]:
         "    command: [/bin/true, '{{ params.word }}', '{{ tasks.first.output }}']\n"
     ))  # fmt: skip
     found = lab.rounds(9, {
-        "thread": _spent(lab, thread, "-q"),
-        "program": _spent(lab, program, "-q"),
-        "looked up": _spent(lab, looked_up, "-q"),
+        "thread": _kept(lab, thread),
+        "program": _kept(lab, program),
+        "looked up": _kept(lab, looked_up),
+        "new": _spent(lab, looked_up, "-q"),
         "version": lambda: lab.spent(sys.executable, "-m", "orchestrator", "--version").seconds,
         "python": lambda: lab.python("pass").seconds,
+        **{other.name: _other(lab, other, path, 1) for other, path in others.installed()},
     })  # fmt: skip
     over = "python -c pass"
     bare = found["python"]
-    return [
-        Row(f"start: {name}", over, *_milli(found[key], bare), unit="ms")
-        for key, name in (
-            ("thread", "one function on a thread"), ("program", "one program"),
-            ("looked up", "two programs, a parameter, an output"), ("version", "orch --version"),
+    rows = [
+        Row(f"start: {name}", over, *_milli(found[key], bare), unit="ms", goal=goal)
+        for key, name, goal in (
+            ("thread", "one function on a thread", 3), ("program", "one program", 3),
+            ("looked up", "two programs, a parameter, an output", 3),
+            ("new", "the same, never read before", 15), ("version", "orch --version", None),
         )
     ]  # fmt: skip
+    return rows + [
+        Row(f"start: {other.name}, one program", over, *_milli(found[other.name], bare), unit="ms")
+        for other, _ in others.installed()
+    ]
 
 
 _GIVES = {
