@@ -86,6 +86,7 @@ MEASURE_SHARE = 0.01  # of a long run: the record does not grow with its length
 # How long attempts on threads wait for the one thread that was woken for them: as long as it takes
 # to work them off, if they do nothing. Whoever looked sooner would take the GIL from that thread.
 SHORT_S, UNCLAIMED_S = 0.00002, 0.0002
+_FEW = 2
 _MEASURE = ("measure",)
 
 
@@ -157,11 +158,7 @@ class Engine:
         """Wait for something to happen, and return all that has."""
         events: list[Event] = []
         try:
-            if self._threads is not None and (unclaimed := self._threads.unclaimed()):
-                sleep(min(unclaimed * SHORT_S, UNCLAIMED_S))
-                if self.inbox.empty():
-                    self._threads.wake_all()
-            events.append(self.inbox.get(timeout=self._patience_s()))
+            events.append(self._first())
             while True:
                 events.append(self.inbox.get_nowait())
         except queue.Empty:
@@ -172,6 +169,20 @@ class Engine:
                 timer = heappop(self._timers)[2]
                 events += self._measured() if timer is _MEASURE else [Fired(timer, now)]
         return events
+
+    def _first(self) -> Event:
+        """Wait for the first event; wake threads where one cannot take all attempts at once.
+
+        Raises ``queue.Empty`` when a timer is due.
+        """
+        if self._threads is not None and (unclaimed := self._threads.unclaimed()):
+            if unclaimed > _FEW:
+                sleep(min(unclaimed * SHORT_S, UNCLAIMED_S))
+            try:
+                return self.inbox.get(timeout=UNCLAIMED_S)
+            except queue.Empty:
+                self._threads.wake_all()
+        return self.inbox.get(timeout=self._patience_s())
 
     def _measured(self) -> list[Measured]:
         """Return what the queues that are in use have seen, and ask again soon."""

@@ -85,7 +85,7 @@ class Journal:
             self._db.execute("PRAGMA synchronous = OFF")  # nothing is on record yet
         # a turn writes whole pages, and few rows; a checkpoint costs two fsyncs
         self._db.execute("PRAGMA page_size = 1024")
-        self._db.executescript(f"BEGIN; PRAGMA user_version = {VERSION}; {_SCHEMA} COMMIT")
+        self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT")
         os.chmod(self.path, 0o600)
 
     def begin(
@@ -104,6 +104,7 @@ class Journal:
         rows = ((session, order, *task) for order, task in enumerate(tasks))
         try:
             self._db.execute("BEGIN")
+            self._db.execute(f"PRAGMA user_version = {VERSION}")  # from here on there is a run
             self._db.execute(
                 "INSERT INTO sessions VALUES (?, ?, ?)", (session, jsonio.compact(meta), source)
             )

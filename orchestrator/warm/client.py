@@ -144,6 +144,13 @@ class Server:
             raise OSError(answer.get("errno"), answer.get("error"), answer.get("file"))
         return WarmChild(answer["pid"], self, attempt)
 
+    def has_ended(self, pid: int) -> bool:
+        """Tell whether a child has ended; to look below ``/proc`` would take a descriptor."""
+        try:
+            return bool(self._ask({"look": pid}).get("ended", True))
+        except Gone:
+            return procfs.has_ended(pid)
+
     def reap(self, pid: int) -> int | None:
         """Return the status of a child that has ended, as ``waitpid`` does; None if it is lost."""
         try:
@@ -176,11 +183,11 @@ class WarmChild(Child):
 
     def has_ended(self) -> bool:
         """Tell whether it has ended; it can still be reaped."""
-        return procfs.has_ended(self.pid)
+        return self._server.has_ended(self.pid)
 
     def reap(self) -> Exit:
         """Wait for the end, see to what it leaves behind, and have the status collected."""
-        while not procfs.has_ended(self.pid):
+        while not self.has_ended():
             sleep(LOOK_S)  # only where there is no descriptor to wait for it
         self.left = self._leftovers.settle(self.pid)
         status = self._server.reap(self.pid)

@@ -127,6 +127,9 @@ class _Server:
             _answer(self.link, answer)
 
     def _answer(self, request: dict[str, Any], given: list[int]) -> dict[str, Any]:
+        if "look" in request:
+            ways = os.WEXITED | os.WNOWAIT | os.WNOHANG
+            return {"ended": os.waitid(os.P_PID, request["look"], ways) is not None}
         if "reap" in request:
             _, status, _ = os.wait4(request["reap"], 0)
             return {"status": status}
