@@ -70,6 +70,8 @@ LOAD = """\
 import sys
 from time import perf_counter
 from orchestrator.loading import load
+from orchestrator.plan import build
+from orchestrator.spec import validate
 began = perf_counter()
 loaded = load(sys.argv[1])
 print(perf_counter() - began)

@@ -283,19 +283,19 @@ def warm(lab: Lab) -> list[Row]:
 
 
 def _warm_rows(lab: Lab, name: str, text: str, preload: str, count: int, faster: int) -> list[Row]:
-    lab.write(f"{name}.py", text)
+    lab.write(f"uses_{name}.py", text)
     xargs = lab.write(
-        f"{name}.sh", f'seq {count} | xargs -P2 -n1 "{sys.executable}" {name}.py >/dev/null\n'
+        f"{name}.sh", f'seq {count} | xargs -P2 -n1 "{sys.executable}" uses_{name}.py >/dev/null\n'
     )
     head = f"limits: {{processes: 2}}\nwarm: {{preload: [{preload}]}}\n"
     cases: dict[str, Measure] = {"xargs": lambda: lab.spent("/bin/sh", str(xargs)).seconds}
     for start in ("cold", "warm"):
-        what = f"mode: subprocess\n    program: {name}.py\n    start: {start}"
+        what = f"mode: subprocess\n    program: uses_{name}.py\n    start: {start}"
         job = lab.write(f"{name}_{start}.yaml", head + _instances(count, what))
         cases[start] = _spent(lab, job, "-q")
         cases[start]()
     found = lab.rounds(5, cases)
-    title = f"warm: {count} x {name}.py"
+    title = f"warm: {count} x python, {name}"
     return [
         Row(f"{title}, {start}, whole process", "xargs -P2", *_milli(found[start], found["xargs"]),
             unit="ms", goal=goal)
