@@ -50,7 +50,7 @@ class Row:
         ratios = self.ratios
         goal = ""
         if self.goal is not None:
-            goal = f"≤ {self.goal:g}" if self.goal > 0 else f"≥ {-self.goal:g}"
+            goal = f"≤ {self.goal:.2g}" if self.goal > 0 else f"≥ {-self.goal:.2g}"
         absolute = f"{_short(median(self.ours))} {self.unit}"
         if not ratios:
             span = f"{_short(min(self.ours))}-{_short(max(self.ours))} {self.unit}"
