@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from orchestrator.clock import Clock
     from orchestrator.engine import Inbox, Observer
-    from orchestrator.events import Attempt, Finished, Recorded
+    from orchestrator.events import Finished, Recorded
     from orchestrator.journal import Sync
     from orchestrator.loading import Loaded
     from orchestrator.places import RunFolder
@@ -287,12 +287,7 @@ class Run:
             return None
         from orchestrator.warm.client import Warm  # noqa: PLC0415 - only if needed
 
-        def warn(attempt: Attempt, reason: str) -> None:
-            data = {"level": "warning", "event": "no warm start", "reason": reason}
-            now = self.clock.now()
-            self.inbox.put(Noted(attempt.task, attempt.number, "log", data, now))
-
-        warm = Warm(self.plan, self.path, watcher, warn)
+        warm = Warm(self.plan, self.path, watcher, self.inbox.put, self.clock.now)
         stack.callback(warm.close)
         warm.begin()
         return warm

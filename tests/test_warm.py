@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 from pathlib import Path
 from textwrap import dedent
@@ -257,14 +256,17 @@ def test_leftovers(programs: Programs, policy: str) -> None:
     done = programs.run(
         f"""
         import os, time
+        alive, say = os.pipe()
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
                 with open({gate.path!r}, "w") as file:
                     file.write("x")
+                os.write(say, b"x")
                 time.sleep(30)
             os._exit(0)
-        time.sleep(0.5)
+        os.read(alive, 1)
+        os.wait()
         """,
         task=f", leftovers: {policy}",
     )
@@ -420,15 +422,16 @@ def test_a_large_environment(programs: Programs) -> None:
 
 def test_nothing_is_left(job: Builder) -> None:
     """The server ends with the run, also where orch is killed."""
-    job.file("p.py", "import os; print(os.getppid(), flush=True)\nimport time; time.sleep(60)")
+    gate = job.gate("who")
+    job.file("p.py", f"""
+        import os, time
+        with open({gate.path!r}, "w") as file:
+            file.write(f"{{os.getppid()}};")
+        time.sleep(60)
+    """)  # fmt: skip
     job.tasks("a: {mode: subprocess, program: p.py, start: warm}")
     running = job.start()
-    running.wait_for("started")
-    path = None
-    while path is None or not path.read_text():
-        time.sleep(0.02)
-        path = next(iter(job.root.glob(".orch/runs/*/a.1.out")), None)
-    server = int(path.read_text())
+    server = int(gate.read_until(b";").strip(b";"))
     os.kill(_parent_of(server), signal.SIGKILL)
     running.finish()
     assert not Path(f"/proc/{server}").exists()
@@ -466,4 +469,3 @@ def test_a_default_for_those_that_can(job: Builder) -> None:
     """, "defaults: {start: warm}")  # fmt: skip
     job.module("def f(): pass")
     assert job.run("-q").code == 0
-    assert sys.version_info >= (3, 11)

@@ -45,10 +45,6 @@ class Exit(NamedTuple):
     signal: int | None
 
 
-class Gone(Exception):
-    """The server of warm starts does not answer any more."""
-
-
 class LaunchError(Exception):
     """A program could not be started; *exit_status* is what a shell would show (126, 127)."""
 
@@ -72,9 +68,9 @@ def launch(
 ) -> Child:
     """Start *argv* with the directory, environment and output files of *attempt*.
 
-    *stdin* and *stdout* are descriptors of pipes, where it has some; with *server* that forks it.
-    Raises ``Gone`` where the server does not answer, ``LaunchError``, and
-    what ``shortage`` knows where the system has no means; the files are gone then.
+    *stdin* and *stdout* are descriptors of pipes, where it has some; with *server* that forks it,
+    if it can. Raises ``LaunchError``, and what ``shortage`` knows where the system has no means;
+    the files are gone then.
     """
     out = err = -1
     try:
@@ -83,11 +79,10 @@ def launch(
         err = open_output(attempt.stderr)
         streams = (stdin, out if stdout is None else stdout, err)
         if server is not None:
-            return server.child(attempt, argv, streams, pass_fds)
+            warm = server.child(attempt, argv, streams, pass_fds)
+            if warm is not None:
+                return warm
         pid, process = spawn(argv, attempt.cwd, attempt.env, streams, pass_fds)
-    except Gone:
-        _remove(attempt, out, err)
-        raise
     except (OSError, ValueError, MemoryError) as error:
         if shortage(error) is None:
             raise _explained(error, attempt, argv) from None

@@ -12,7 +12,7 @@ import sys
 
 from orchestrator.events import Ended, Failure, Postponed
 from orchestrator.runners import child
-from orchestrator.runners.children import Gone, LaunchError, launch
+from orchestrator.runners.children import LaunchError, launch
 from orchestrator.runners.programs import exit_failure
 from orchestrator.runners.shortage import shortage
 
@@ -65,13 +65,7 @@ class ProcessRunner:
             os.write(letter, json.dumps(call).encode())
             argv = [sys.executable, "-P", child.__file__, str(letter)]
             given = joint.descriptors if joint is not None else ()
-            try:
-                process = launch(attempt, argv, (letter, *given), server=server)
-            except Gone:
-                assert self._warm is not None
-                assert server is not None
-                self._warm.sound(server, attempt)  # says so
-                process = launch(attempt, argv, (letter, *given))
+            process = launch(attempt, argv, (letter, *given), server=server)
         except (LaunchError, OSError, RuntimeError, MemoryError) as error:
             if letter >= 0:
                 os.close(letter)
@@ -106,10 +100,9 @@ class ProcessRunner:
 
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Send TERM to the group of the attempt; with *force* KILL."""
+        if self._warm is not None and self._warm.stop(task, number):
+            return
         process = self._children.get((task, number))
-        if process is None and self._warm is not None and self._warm.take_back(task, number):
-            failure = Failure("Stopped", "it had not been started yet")
-            self._post(Ended(task, number, "failed", self._now(), error=failure))
         if process is not None:
             self._killed.add((task, number))
             pipes = self._pipes.get((task, number))

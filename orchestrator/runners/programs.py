@@ -11,7 +11,6 @@ from orchestrator.events import Ended, Failure, Postponed
 from orchestrator.functions import failure_of
 from orchestrator.runners.children import (
     LOOK_S,
-    Gone,
     LaunchError,
     launch,
     signal_name,
@@ -66,13 +65,7 @@ class ProgramRunner:
             if self._queues is not None:
                 pipes = self._queues.pipes(attempt, ours=False)
             stdin, stdout = (None, None) if pipes is None else (pipes.stdin, pipes.stdout)
-            try:
-                child = launch(attempt, attempt.argv, stdin=stdin, stdout=stdout, server=server)
-            except Gone:
-                assert self._warm is not None
-                assert server is not None
-                self._warm.sound(server, attempt)  # says so
-                child = launch(attempt, attempt.argv, stdin=stdin, stdout=stdout)
+            child = launch(attempt, attempt.argv, stdin=stdin, stdout=stdout, server=server)
         except (LaunchError, OSError, RuntimeError, MemoryError) as error:
             if pipes is not None:
                 pipes.abandon()
@@ -116,10 +109,9 @@ class ProgramRunner:
 
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Send TERM to the group of the attempt; with *force* KILL."""
+        if self._warm is not None and self._warm.stop(task, number):
+            return
         child = self._children.get((task, number))
-        if child is None and self._warm is not None and self._warm.take_back(task, number):
-            failure = Failure("Stopped", "it had not been started yet")
-            self._post(Ended(task, number, "failed", self._now(), error=failure))
         if child is not None:
             self._killed.add((task, number))
             child.kill(force=force)

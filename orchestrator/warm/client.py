@@ -8,8 +8,9 @@ import threading
 from time import sleep
 
 from orchestrator import jsonio, procfs
+from orchestrator.events import Ended, Failure, Noted
 from orchestrator.lean import signal, socket
-from orchestrator.runners.children import LOOK_S, Child, Exit, Gone
+from orchestrator.runners.children import LOOK_S, Child, Exit
 from orchestrator.runners.spawn import spawn
 from orchestrator.warm import server as server_file
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from orchestrator.events import Attempt
     from orchestrator.plan.model import Plan
+    from orchestrator.runners import Now, Post
     from orchestrator.runners.children import Watcher
     from orchestrator.runners.spawn import Streams
 
@@ -35,6 +37,10 @@ _FILLED_IN = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONFAULTHANDLER")
 _ROOM = "x" * 500  # of an environment, for the marks of a child: see the server
 
 
+class _Gone(Exception):
+    """The server does not answer any more."""
+
+
 class Server:
     """One server: *functions* are called in its forks, or programs run."""
 
@@ -44,9 +50,10 @@ class Server:
         env: Mapping[str, str],
         wanted: Mapping[str, Any],
         watcher: Watcher,
+        warn: Callable[[Attempt, str], None],
     ) -> None:
-        """Start it; it is ready later. Raises ``OSError``."""
-        self.env = env
+        """Start it; it is ready later. *warn* is told why it cannot serve. Raises ``OSError``."""
+        self._warn = warn
         self.wrong: str | None = None
         self._ready = False
         self._waiting: list[Callable[[], None]] = []
@@ -76,9 +83,9 @@ class Server:
         call()
 
     @property
-    def is_ready(self) -> bool:
-        """Whether it can serve now."""
-        return self._ready and self.wrong is None
+    def is_settled(self) -> bool:
+        """Whether it is known by now whether it can serve."""
+        return self._ready or self.wrong is not None
 
     def _hear(self) -> None:
         """Take the first answer; on the poller's thread."""
@@ -97,7 +104,7 @@ class Server:
             call()
 
     def _ask(self, request: Mapping[str, Any], given: Sequence[int] = ()) -> Any:
-        """Return the answer to *request*, which descriptors come with. Raises ``Gone``."""
+        """Return the answer to *request*, which descriptors come with. Raises ``_Gone``."""
         rights = b"".join(number.to_bytes(4, sys.byteorder) for number in given)
         with self._turn:
             try:
@@ -108,19 +115,22 @@ class Server:
                 answer = self._link.recv(_MOST_BYTES)
             except OSError as error:
                 self.wrong = str(error) or "it does not answer"
-                raise Gone(self.wrong) from None
+                raise _Gone(self.wrong) from None
         if not answer:
             self.wrong = "it ended"
-            raise Gone(self.wrong)
+            raise _Gone(self.wrong)
         return jsonio.loads(answer)
 
     def child(
         self, attempt: Attempt, argv: list[str], streams: Streams, pass_fds: Sequence[int]
-    ) -> WarmChild:
-        """Have a child forked that does for *attempt* what *argv* would do.
+    ) -> WarmChild | None:
+        """Have a child forked that does for *attempt* what *argv* would do; None if it cannot.
 
-        Raises ``Gone``, and ``OSError`` as if it had been started cold.
+        Raises ``OSError`` as if it had been started cold.
         """
+        if self.wrong is not None:
+            self._warn(attempt, self.wrong)
+            return None
         kind = "program" if attempt.function is None else "function"
         if kind == "program" and argv[1] == "-m":
             kind = "module"
@@ -136,6 +146,9 @@ class Server:
             os.write(letter, jsonio.ascii_text(request).encode())
             stdin = null if streams[0] is None else streams[0]
             answer = self._ask({"start": 1}, [letter, stdin, *streams[1:], *pass_fds])
+        except _Gone as error:
+            self._warn(attempt, str(error))
+            return None
         finally:
             os.close(letter)
             if null >= 0:
@@ -148,14 +161,14 @@ class Server:
         """Tell whether a child has ended; to look below ``/proc`` would take a descriptor."""
         try:
             return bool(self._ask({"look": pid}).get("ended", True))
-        except Gone:
+        except _Gone:
             return procfs.has_ended(pid)
 
     def reap(self, pid: int) -> int | None:
         """Return the status of a child that has ended, as ``waitpid`` does; None if it is lost."""
         try:
             status: int | None = self._ask({"reap": pid}).get("status")
-        except Gone:
+        except _Gone:
             return None
         return status
 
@@ -198,15 +211,13 @@ class WarmChild(Child):
 
 
 class Warm:
-    """The servers of a run, each made when it is first wanted."""
+    """The servers of a run, each made when it is first wanted, and what waits for them."""
 
-    def __init__(
-        self, plan: Plan, folder: str, watcher: Watcher, warn: Callable[[Attempt, str], None]
-    ) -> None:
-        """*warn* is told for which attempt a server could not do its work, and why."""
-        self._plan, self._watcher, self._warn = plan, watcher, warn
+    def __init__(self, plan: Plan, folder: str, watcher: Watcher, post: Post, now: Now) -> None:
+        self._plan, self._watcher, self._post, self._now = plan, watcher, post, now
         self._waiting: dict[tuple[str, int], Begin] = {}
-        self._warned: set[int] = set()
+        self._lock = threading.Lock()  # an attempt that is about to begin is not stopped meanwhile
+        self._warned: set[str] = set()
         self._servers: dict[tuple[str, bool], Server | None] = {}
         env = {**os.environ, "ORCH_RUN_DIR": folder, "ORCH_WARM": _ROOM}
         env.setdefault("PYTHONUNBUFFERED", "1")
@@ -228,38 +239,38 @@ class Warm:
 
         What queues join with others does not wait for a server: it starts cold then.
         """
-        server = self.server(attempt)
-        if server is None:
+        server = self._server_of(attempt)
+        if server is None or server.is_settled:
+            begin(attempt, server)
+        elif attempt.consume is not None or attempt.publish is not None:
             begin(attempt, None)
-            return
-        if server.is_ready or server.wrong is not None:
-            begin(attempt, self.sound(server, attempt))
-            return
-        if attempt.consume is not None or attempt.publish is not None:
-            begin(attempt, None)
-            return
-        self._waiting[attempt.task, attempt.number] = begin
-        server.when_ready(lambda: self._released(attempt, server))
+        else:
+            self._waiting[attempt.task, attempt.number] = begin
+            server.when_ready(lambda: self._released(attempt, server))
 
     def _released(self, attempt: Attempt, server: Server) -> None:
-        begin = self._waiting.pop((attempt.task, attempt.number), None)
-        if begin is not None:  # it was not stopped in the meantime
-            begin(attempt, self.sound(server, attempt))
+        with self._lock:
+            begin = self._waiting.pop((attempt.task, attempt.number), None)
+            if begin is not None:  # it was not stopped
+                begin(attempt, server)
 
-    def take_back(self, task: str, number: int) -> bool:
-        """Take an attempt out of what waits for a server; tell whether it was there."""
-        return self._waiting.pop((task, number), None) is not None
+    def stop(self, task: str, number: int) -> bool:
+        """End an attempt that waits for a server; tell whether it did."""
+        with self._lock:
+            if self._waiting.pop((task, number), None) is None:
+                return False
+        failure = Failure("Stopped", "it had not been started yet")
+        self._post(Ended(task, number, "failed", self._now(), error=failure))
+        return True
 
-    def sound(self, server: Server, attempt: Attempt) -> Server | None:
-        """Return *server* if it can serve; else say once why not."""
-        if server.wrong is None:
-            return server
-        if id(server) not in self._warned:
-            self._warned.add(id(server))
-            self._warn(attempt, server.wrong)
-        return None
+    def _warn(self, attempt: Attempt, reason: str) -> None:
+        """Say once for which attempt a server could not do its work, and why."""
+        if reason not in self._warned:
+            self._warned.add(reason)
+            data = {"level": "warning", "event": "no warm start", "reason": reason}
+            self._post(Noted(attempt.task, attempt.number, "log", data, self._now()))
 
-    def server(self, attempt: Attempt) -> Server | None:
+    def _server_of(self, attempt: Attempt) -> Server | None:
         """Return the server that may fork *attempt*; None where it has to start cold."""
         if attempt.start != "warm" or attempt.env is None or not _is_like(self._env, attempt.env):
             return None
@@ -276,7 +287,7 @@ class Warm:
                 "package": _PACKAGE if functions else None,
             }
             try:
-                self._servers[key] = Server(python, self._env, wanted, self._watcher)
+                self._servers[key] = Server(python, self._env, wanted, self._watcher, self._warn)
             except OSError:  # no such Python, or no means: a cold start says so
                 self._servers[key] = None
         return self._servers[key]

@@ -45,7 +45,6 @@ def main() -> None:
     os.close(null)
     wanted = json.loads(link.recv(MOST_BYTES))
     _close_others(link.fileno())
-    # cold programs do not have them: what a module prints while it is imported goes nowhere
     base = [p for p in sys.path if p not in _entries(os.environ.get("PYTHONPATH"))]
     server = _Server(
         link, base, [(s.encoding, s.errors) for s in (sys.stdin, sys.stdout, sys.stderr)]
