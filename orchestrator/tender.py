@@ -40,7 +40,7 @@ class Tender:
             else:
                 self._wait()
             self._say_how()
-            _kill_all(self._reap)
+            _kill_all(self._reap, _kill_aside() if self._status == signal.SIGKILL else 0)
         finally:
             _end_as(self._status)
 
@@ -118,12 +118,28 @@ def _in_words(status: int) -> str:
     return f"exit status {os.WEXITSTATUS(status)}"
 
 
-def _kill_all(reap: Callable[[], bool]) -> None:
+def _kill_aside() -> int:
+    """Kill all that descends from this process in a child of its own, and return its id.
+
+    Whoever kills one of the three may be about to kill the next: what was begun is completed then.
+    """
+    found = list(descendants(os.getpid()))
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        for pid in found:
+            kill(pid, signal.SIGKILL)
+        os._exit(0)
+    return child
+
+
+def _kill_all(reap: Callable[[], bool], spared: int) -> None:
     """Kill all that descends from this process, to which its orphans come as well."""
     due = time.monotonic() + PATIENCE_S
     while reap() and time.monotonic() < due:
-        for pid in descendants(os.getpid()):
-            kill(pid, signal.SIGKILL)
+        for pid in list(descendants(os.getpid())):
+            if pid != spared:
+                kill(pid, signal.SIGKILL)
         signal.sigtimedwait({signal.SIGCHLD}, 0.05)
 
 
