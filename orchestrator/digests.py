@@ -9,7 +9,9 @@ that the system finds by their names. Values of secrets are in none of it.
 from __future__ import annotations
 
 import os
+from operator import itemgetter
 
+from orchestrator.plan.model import PlanTask
 from orchestrator.plan.templates import Template
 
 TYPE_CHECKING = False
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from orchestrator.plan.model import Plan, PlanTask
+    from orchestrator.plan.model import Plan
 
     sha256: Any
 else:  # with ``hashlib`` all of OpenSSL is loaded
@@ -30,6 +32,16 @@ else:  # with ``hashlib`` all of OpenSSL is loaded
             from hashlib import sha256
 
 _LENGTH = 32
+# What is covered of a task, and what it is where the file says nothing.
+_COVERED = {
+    name: getattr(PlanTask, name, None)
+    for name in (
+        "mode", "function", "program", "module", "command", "shell", "args", "kwargs", "env", "cwd",
+        "python", "output", "ok_exit_codes", "foreach", "items", "when", "replicas", "publish",
+        "consume", "source",
+    )
+}  # fmt: skip
+_first = itemgetter(0)
 
 
 class Digests:
@@ -39,22 +51,23 @@ class Digests:
     """
 
     def __init__(self, plan: Plan, env: Any, module_file: Callable[[str], str | None]) -> None:
-        self._plan, self._env = plan, env
+        self._plan, self._env = plan, _plain(env)
         self._module_file = module_file
         self._files: dict[str, str] = {}
         self._found: dict[str, str | None] = {}
 
     def of(self, task: PlanTask) -> str:
         """Return the digest of *task*, 32 hexadecimal digits."""
-        queue = self._plan.queues.get(task.consume or task.source or "")
         parts = [
-            task.mode, task.function, task.program, task.module, task.command, task.shell,
-            task.args, task.kwargs, task.env, task.cwd, task.python, task.output,
-            task.ok_exit_codes, task.foreach, task.items, task.when, task.replicas,
-            task.publish, task.consume, task.source, queue and queue.format,
-            self._env, self._code(task),
-        ]  # fmt: skip
-        return _digest(_bytes(parts))[:_LENGTH]
+            (name, _plain(value) if value else value)
+            for name, value in vars(task).items()
+            if name in _COVERED and value != _COVERED[name]
+        ]
+        parts.sort(key=_first)
+        queue = self._plan.queues.get(task.consume or task.source or "")
+        text = repr((parts, queue and queue.format, self._env, self._code(task)))
+        digest: str = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return digest[:_LENGTH]
 
     def _code(self, task: PlanTask) -> str | None:
         """Return the digest of the file that *task* names; None where it names none of its own."""
@@ -96,16 +109,10 @@ def _content(path: str) -> str:
     return str(digest.hexdigest())
 
 
-def _digest(data: bytes) -> str:
-    return str(sha256(data).hexdigest())
-
-
-def _bytes(parts: list[Any]) -> bytes:
-    return repr([_plain(part) if part else part for part in parts]).encode("utf-8", "surrogatepass")
-
-
 def _plain(value: Any) -> Any:
     """Return *value* with its mappings in order and its templates as their text."""
+    if value.__class__ is str:
+        return value
     make: Callable[[Any], Any] = _plain
     if isinstance(value, dict):
         return {str(key): make(inner) for key, inner in sorted(value.items(), key=repr)}

@@ -8,8 +8,9 @@ before the record is made; if the record fails, nothing is acted on.
 
 from __future__ import annotations
 
+from _thread import allocate_lock
+from collections import deque
 from heapq import heappop, heappush
-from time import sleep
 
 from orchestrator import jsonio
 from orchestrator.errors import JournalError, TemplateError
@@ -48,7 +49,6 @@ from orchestrator.plan.prepare import condition
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # few jobs have queues
     from collections.abc import Iterable, Mapping, Sequence
-    from queue import SimpleQueue
     from typing import Any, Protocol
 
     from orchestrator.clock import Clock
@@ -66,8 +66,6 @@ if TYPE_CHECKING:  # few jobs have queues
     from orchestrator.scheduler import Scheduler
     from orchestrator.secrets import Secrets
 
-    Inbox = SimpleQueue[Event]
-
     class Observer(Protocol):
         """Someone who is told what happened, after it was recorded."""
 
@@ -83,11 +81,50 @@ if TYPE_CHECKING:  # few jobs have queues
 # How often what queues have seen is recorded while they are in use, for who looks from outside.
 MEASURE_S = 2.0
 MEASURE_SHARE = 0.01  # of a long run: the record does not grow with its length
-# How long attempts on threads wait for the one thread that was woken for them: as long as it takes
-# to work them off, if they do nothing. Whoever looked sooner would take the GIL from that thread.
-SHORT_S, UNCLAIMED_S = 0.00002, 0.0002
-_FEW = 2
+# While functions that take no time follow one another, the loop only looks now and then whether one
+# of them takes longer: then others are to be woken, and it has its turn itself.
+WATCH_S = 0.002
 _MEASURE = ("measure",)
+
+
+class Inbox:
+    """What has happened and was not looked at yet; any thread may put something in."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._calls = queue.SimpleQueue[None]()
+        self.leave = self._events.append
+        """Put an event in, for whoever takes the next turn: who leaves one sees to that."""
+
+    def put(self, event: Event) -> None:
+        """Put *event* in and have the loop look at it."""
+        self._events.append(event)
+        self.call()
+
+    def call(self) -> None:
+        """Wake the loop."""
+        if self._calls.empty():
+            self._calls.put(None)
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until the loop is called; tell whether it was."""
+        try:
+            self._calls.get(timeout=timeout_s)
+        except queue.Empty:
+            return False
+        return True
+
+    def take(self) -> list[Event]:
+        """Return all that is in it, in order, and leave nothing."""
+        events = []
+        try:
+            while True:
+                events.append(self._events.popleft())
+        except IndexError:
+            return events
+
+    def __bool__(self) -> bool:
+        return bool(self._events)
 
 
 class Engine:
@@ -111,8 +148,11 @@ class Engine:
         self.runners, self.preparer, self.clock, self.inbox = runners, preparer, clock, inbox
         self.queues, self.secrets = queues, secrets
         self.observers = observers
-        threads: Any = runners.get("thread")
-        self._threads: ThreadRunner | None = threads if hasattr(threads, "wake_all") else None
+        self._turns = allocate_lock()  # one turn at a time, whichever thread takes it
+        self._finished: Finished | None = None
+        self._broken = False
+        self._waits_until: float | None = None
+        self._threads = self._engaged(runners)
         self._timers: list[tuple[float, int, tuple[Any, ...]]] = []
         self._armed = 0
         self._needed = _outputs_needed(plan)
@@ -123,22 +163,66 @@ class Engine:
         self._tick_s = min(ticks, default=None)
         self._next_tick = clock.now()
 
+    def _engaged(self, runners: Mapping[str, Runner]) -> ThreadRunner | None:
+        """Let the threads of functions take turns themselves, where all tasks are functions.
+
+        A turn on the thread that has just ended an attempt costs no switch of threads. What starts
+        programs is left to the loop: they would inherit what a function did to its thread, such as
+        its signal mask or its processors.
+        """
+        threads: Any = runners.get("thread")
+        if not hasattr(threads, "engage"):
+            return None
+        alone = len(runners) == 1 and self.queues is None
+        threads.engage(self.inbox, self.take_turns if alone else self.inbox.call)
+        found: ThreadRunner = threads
+        return found
+
     def run(self) -> Finished:
         """Run until every task has ended, and return how.
 
         Raises ``JournalError`` where the record could not be kept; everything was stopped then.
         """
         try:
-            finished = self._turn([])
-            while finished is None:
-                finished = self._turn(self._events())
+            with self._turns:
+                self._finished = self._turn([])
+            while self._finished is None:
+                self._wait()
+                with self._turns:
+                    if self._finished is None:
+                        self._finished = self._turn(self._events())
         except JournalError:
+            self._broken = True
             self._abort(self.plan.grace_s)  # nothing is left running without a record
             raise
         except BaseException:
+            self._broken = True
             self._abort(min(1.0, self.plan.grace_s))  # a bug: who knows what is still heard of
             raise
-        return finished
+        return self._finished
+
+    def take_turns(self) -> None:
+        """Take turns on the calling thread, one of a function, until nothing is left to look at.
+
+        Where another has the turn this looks at that, too. Errors are the loop's: it raises them.
+        """
+        while self.inbox and self._turns.acquire(blocking=False):
+            try:
+                if self._finished is not None or self._broken:
+                    self.inbox.call()
+                    return
+                self._finished = self._turn(self._events(), here=True)
+                due = self._due_at()
+            except Exception as error:  # noqa: BLE001 - the loop raises it
+                self._broken = True
+                self.inbox.put(Broken(error, self.clock.now()))
+                return
+            finally:
+                self._turns.release()
+            waits_until = self._waits_until
+            sooner = due is not None and (waits_until is None or due < waits_until)
+            if self._finished is not None or sooner:
+                self.inbox.call()
 
     def _abort(self, grace_s: float) -> None:
         """End what runs without a record of it: TERM, grace, KILL."""
@@ -149,20 +233,13 @@ class Engine:
                 runner.stop(node.name, node.attempt, force=force)
             due = self.clock.now() + grace_s
             while scheduler.running and (left_s := due - self.clock.now()) > 0:
-                try:
-                    scheduler.apply(self.inbox.get(timeout=left_s))
-                except queue.Empty:
-                    break
+                self.inbox.wait(left_s)
+                for event in self.inbox.take():
+                    scheduler.apply(event)
 
     def _events(self) -> list[Event]:
-        """Wait for something to happen, and return all that has."""
-        events: list[Event] = []
-        try:
-            events.append(self._first())
-            while True:
-                events.append(self.inbox.get_nowait())
-        except queue.Empty:
-            pass
+        """Return what has happened, and the timers that are due."""
+        events = self.inbox.take()
         if self._timers:
             now = self.clock.now()
             while self._timers and self._timers[0][0] <= now:
@@ -170,19 +247,28 @@ class Engine:
                 events += self._measured() if timer is _MEASURE else [Fired(timer, now)]
         return events
 
-    def _first(self) -> Event:
-        """Wait for the first event; wake threads where one cannot take all attempts at once.
-
-        Raises ``queue.Empty`` when a timer is due.
-        """
-        if self._threads is not None and (unclaimed := self._threads.unclaimed()):
-            if unclaimed > _FEW:
-                sleep(min(unclaimed * SHORT_S, UNCLAIMED_S))
-            try:
-                return self.inbox.get(timeout=UNCLAIMED_S)
-            except queue.Empty:
-                self._threads.wake_all()
-        return self.inbox.get(timeout=self._patience_s())
+    def _wait(self) -> None:
+        """Wait until there is something to do here."""
+        threads, inbox = self._threads, self.inbox
+        self._waits_until = due = self._due_at()
+        if threads is None:
+            inbox.wait(self._left_s(due))
+            return
+        while threads.is_watched:
+            if due is not None and due <= self.clock.now():
+                return
+            begun = threads.begun
+            if inbox.wait(WATCH_S):
+                return
+            if threads.begun != begun:
+                continue  # they get on
+            if inbox:
+                return
+            if not threads.wake_all():
+                threads.is_watched = False
+                if inbox or threads.wake_all():  # it came between the two
+                    threads.is_watched = True
+        inbox.wait(self._left_s(due))
 
     def _measured(self) -> list[Measured]:
         """Return what the queues that are in use have seen, and ask again soon."""
@@ -190,33 +276,23 @@ class Engine:
         assert self.queues is not None
         return self.queues.measured(self.queues.in_use())
 
-    def _patience_s(self) -> float | None:
-        now = self.clock.now()
+    def _due_at(self) -> float | None:
+        """Return when the loop has something to do by itself."""
         due = self._timers[0][0] if self._timers else None
         if self._tick_s is not None:
             due = self._next_tick if due is None else min(due, self._next_tick)
-        return None if due is None else max(0.0, due - now)
+        return due
 
-    def _turn(self, events: Sequence[Event]) -> Finished | None:
-        """Fold, decide, record, tell, act."""
+    def _left_s(self, due: float | None) -> float | None:
+        return None if due is None else max(0.0, due - self.clock.now())
+
+    def _turn(self, events: Sequence[Event], *, here: bool = False) -> Finished | None:
+        """Fold, decide, record, tell, act; *here* is a thread that goes on with what was launched.
+
+        Returns how the run finished, if it has.
+        """
         told = self._heard(events)
-        launches: list[Started] = []
-        others: list[Any] = []
-        finished: Finished | None = None
-        for action in self.scheduler.decide(self.clock.now()):
-            if action.__class__ is Started:
-                launches.append(action)
-            elif action.__class__ is Finished:
-                finished = action
-            elif action.__class__ in KINDS:
-                told.append(action)
-            else:
-                others.append(action)
-                if action.__class__ is Over and self.queues is not None:
-                    told += self.queues.measured(action.queues, over=True)
-        told += launches
-        if finished is not None:
-            told.append(finished)
+        launches, others, finished = self._decided(told)
         if recorded := [event for event in told if event.__class__ in KINDS]:
             self._record(recorded, launches)
         self._tell(told)
@@ -224,7 +300,34 @@ class Engine:
             self._act(action)
         for started in launches:
             self._launch(started.task, started.attempt)
+        if launches and self._threads is not None:
+            self._threads.wake(here=here)
         return finished
+
+    def _decided(self, told: list[Any]) -> tuple[list[Started], list[Any], Finished | None]:
+        """Return what is to be launched, what else is to be done, and how the run finished.
+
+        What are facts by now is added to what is to be *told*.
+        """
+        launches: list[Started] = []
+        others: list[Any] = []
+        finished: Finished | None = None
+        for action in self.scheduler.decide(self.clock.now()):
+            kind: type = action.__class__
+            if kind is Started:
+                launches.append(action)  # type: ignore[arg-type]
+            elif kind is Finished:
+                finished = action  # type: ignore[assignment]
+            elif kind in KINDS:
+                told.append(action)
+            else:
+                others.append(action)
+                if kind is Over and self.queues is not None:
+                    told += self.queues.measured(action.queues, over=True)  # type: ignore[union-attr]
+        told += launches
+        if finished is not None:
+            told.append(finished)
+        return launches, others, finished
 
     def _record(self, recorded: Sequence[Recorded], launches: Sequence[Started]) -> None:
         """Record what is about to be done. Raises ``JournalError``; then nothing is launched."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from time import monotonic
 from zlib import crc32
 
 from orchestrator import jsonio
 from orchestrator.errors import JournalError
-from orchestrator.events import KINDS, RECORDED, Ended, Failure, Finished
+from orchestrator.events import KINDS, RECORDED, Ended, Failure, Finished, Started
 from orchestrator.lean import sqlite3
 from orchestrator.records import NamedTuple
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     Sync = Literal["normal", "full"]
 
 VERSION = 2
+LOOK_S = 0.01  # how often it is looked whether the file is still there
 FILE = "journal.db"
 _SCHEMA = """
 CREATE TABLE sessions (number INTEGER PRIMARY KEY, meta TEXT, source BLOB);
@@ -67,12 +69,15 @@ class Journal:
         self.path = os.path.join(folder, FILE)
         is_new = not os.path.exists(self.path)
         self._by_hand = _FEW
+        self._looked_at = 0.0
         try:
-            self._db = sqlite3.connect(self.path, isolation_level=None, cached_statements=16)
+            self._db = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, cached_statements=16
+            )
             if is_new:
                 self._make(sync)
             mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-            self._db.execute("PRAGMA wal_autocheckpoint = 8000")
+            self._db.execute("PRAGMA wal_autocheckpoint = 4000")
             if mode != "wal":
                 self._db.execute("PRAGMA journal_mode = TRUNCATE")
             self._db.execute(f"PRAGMA synchronous = {sync}")
@@ -84,7 +89,7 @@ class Journal:
         if sync == "normal":
             self._db.execute("PRAGMA synchronous = OFF")  # nothing is on record yet
         # a turn writes whole pages, and few rows; a checkpoint costs two fsyncs
-        self._db.execute("PRAGMA page_size = 1024")
+        self._db.execute("PRAGMA page_size = 2048")
         self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT")
         os.chmod(self.path, 0o600)
 
@@ -122,25 +127,31 @@ class Journal:
         of *events* is then recorded.
         """
         try:
-            os.stat(self.path)  # SQLite goes on with a file that was removed
-            text = self._text([_data(event) for event in events])
-            self._db.execute(_INSERT, (text.decode(), crc32(text)))
+            if (now := monotonic()) - self._looked_at > LOOK_S:
+                self._looked_at = now
+                os.stat(self.path)  # SQLite goes on with a file that was removed
+            text = f"[{','.join(map(self._text, events))}]"
+            checksum = crc32(text.encode())
+            self._db.execute(_INSERT, (text, checksum))
         except (sqlite3.Error, OSError, TypeError, ValueError) as error:
             reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else error
             raise JournalError(f"cannot write {self.path}: {reason}") from error
 
-    def _text(self, events: list[Any]) -> bytes:
+    def _text(self, event: Recorded) -> str:
+        """Return *event* as JSON."""
+        kind: type = event.__class__
+        fields: tuple[Any, ...] = event
+        if kind is Started:  # these two are nearly all, and names need no escape
+            return f'["started","{fields[0]}",{fields[1]},{fields[2]!r}]'
+        if kind is Ended and fields[2] == "ok" and fields[4:] == _PLAIN_END:
+            return f'["ended","{fields[0]}",{fields[1]},"ok",{fields[3]!r}]'
+        data = _data(event)
         if self._by_hand > 0:
-            self._by_hand -= len(events)
-            text = jsonio.simple(events)
+            self._by_hand -= 1
+            text = jsonio.simple(data)
             if text is not None:
-                return text.encode()
-        import orjson  # noqa: PLC0415 - as dear as Python's start, it pays for itself in bulk
-
-        try:
-            return orjson.dumps(events)
-        except TypeError:  # half a character somewhere
-            return jsonio.ascii_text(events).encode()
+                return text
+        return jsonio.encoded(data)
 
     def close(self) -> None:
         """Fold the write-ahead log into the database and close it."""
@@ -249,15 +260,13 @@ def _uri(path: str) -> str:
 # An attempt that succeeded without an output, on a thread: the common one has nothing to say.
 _PLAIN_END = (None, None, "null", None, False, False, False, False, None)
 _PLAIN_LENGTH = 5
-_FEW = 100  # events that are written without a library for it
+_FEW = 100  # events with more to say that are written without a library for it
 
 
 def _data(event: Recorded) -> tuple[Any, ...]:
     """Return *event* as JSON data: its kind, then its fields in order."""
     if event.__class__ is not Ended:
         return (KINDS[event.__class__], *event)
-    if event.outcome == "ok" and event[4:] == _PLAIN_END:
-        return ("ended", *event[:4])
     error = tuple(event.error) if event.error is not None else None
     return ("ended", *event[:7], error, *event[8:])
 

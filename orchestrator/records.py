@@ -50,6 +50,8 @@ else:
                     values += cls._defaults[-left:]
             return tuple.__new__(cls, values)
 
+        _make = classmethod(tuple.__new__)
+
         def _replace(self, **named):
             values = [named.pop(field, value) for field, value in zip(self._fields, self)]
             return type(self)(*values, **named)

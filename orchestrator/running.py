@@ -9,11 +9,10 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from orchestrator import __version__, descriptors, keeper, signals, tender
 from orchestrator.clock import wall_text
-from orchestrator.engine import Engine
+from orchestrator.engine import Engine, Inbox
 from orchestrator.errors import EnvironmentFault, JournalError
 from orchestrator.events import Broken, Noted, Resumed
 from orchestrator.journal import Journal, TaskRow
-from orchestrator.lean import queue
 from orchestrator.loading import collector_off
 from orchestrator.places import Turn, create_run, in_commands, open_own, state_directory
 from orchestrator.plan.prepare import Preparer
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from orchestrator.clock import Clock
-    from orchestrator.engine import Inbox, Observer
+    from orchestrator.engine import Observer
     from orchestrator.events import Finished, Recorded
     from orchestrator.journal import Sync
     from orchestrator.loading import Loaded
@@ -92,7 +91,7 @@ class Run:
             clock.go_on_from(past.recovery.last_at)
         self.id = self.folder.id
         self.path = self.folder.path
-        self.inbox: Inbox = queue.SimpleQueue()
+        self.inbox = Inbox()
         self.queues: Queues | None = None
         self.opening: list[Recorded] = []  # what this session begins with, if it is not the first
         self.ladder = signals.Ladder(self.id, self.inbox, clock.now)

@@ -781,7 +781,7 @@ class Scheduler:
 
     def _launch(self, node: Node, actions: list[Action]) -> None:
         self._start(node)
-        actions.append(Started(node.name, node.attempt, self.now))
+        actions.append(Started._make((node.name, node.attempt, self.now)))
         if node.spec.timeout_s is not None:
             timer = ("timeout", node.name, node.attempt)
             actions.append(Arm(timer, node.spec.timeout_s))

@@ -70,14 +70,14 @@ class Preparer:
         if task.cwd is not None or task.mode != "thread":
             folder = _take(task.cwd, scope, str, "cwd") if task.cwd is not None else ""
             cwd = posixpath.normpath(posixpath.join(self.root, folder))
-        return Attempt(
+        return Attempt._make((
             name, number, task.mode, task.function,
             [] if program else args,
             {} if program else _take(task.kwargs, scope, dict, "kwargs"),
             argv, env, cwd, stem + ".out", stem + ".err", stem + ".output",
             task.output or "file", task.ok_exit_codes, task.leftovers, task.consume, task.publish,
             "warm" if task.mode == "process" else task.start,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _argv(self, task: PlanTask, args: list[Any], scope: Mapping[str, Any] | None) -> list[str]:
         extra = [templates.as_text(value) for value in args]

@@ -25,8 +25,10 @@ from orchestrator.surroundings import Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # few jobs have queues
+    from collections.abc import Callable
     from typing import Any
 
+    from orchestrator.engine import Inbox
     from orchestrator.events import Attempt
     from orchestrator.queues.registry import Queues
     from orchestrator.queues.threads import ThreadEnds
@@ -35,6 +37,9 @@ if TYPE_CHECKING:  # few jobs have queues
 # With two threads or more that want the GIL, one that waits for a socket or a pipe pays up to one
 # interval a wake-up; at 1 ms the loops lose 2 % and the waiting ones win threefold.
 SWITCH_INTERVAL_S = 0.001
+_SIMPLY = (False, False, False, False, None)  # the rest of an end
+# A function that takes less is not worth the switch to a thread of its own.
+QUICK_S = 0.0002
 
 
 class _Work:
@@ -55,14 +60,30 @@ class ThreadRunner:
     def __init__(self, run_id: str, post: Post, now: Now, queues: Queues | None = None) -> None:
         self._run_id, self._post, self._now = run_id, post, now
         self._queues = queues
+        self._leave: Callable[[Any], None] = post
+        self._settle: Callable[[], None] = _nothing
+        self._inbox: Inbox | None = None
         self._waiting: deque[_Work] = deque()
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._works: dict[tuple[str, int], _Work] = {}
+        self._apart: set[_Work] = set()  # of those, on threads of their own
         self._given_up: set[_Work] = set()  # and not yet returned
         self._surroundings = Surroundings()
         self._threads = 0
+        self._quick = True  # so was the last attempt
+        self.begun = 0
+        """How many attempts were begun, roughly."""
+        self.is_watched = False
+        """Whether the loop looks now and then if attempts wait for a thread that is busy."""
         self._pid = os.getpid()
         self._interval_s = sys.getswitchinterval()
+
+    def engage(self, inbox: Inbox, settle: Callable[[], None]) -> None:
+        """Leave ends in *inbox* and call *settle* once no attempt is left that would take no time.
+
+        From here on nothing waits for a thread without ``wake``.
+        """
+        self._leave, self._settle, self._inbox = inbox.leave, settle, inbox
 
     def start(self, attempt: Attempt) -> None:
         """Hand *attempt* to a thread that is free, or to a new one."""
@@ -75,28 +96,49 @@ class ThreadRunner:
             alone_s = self._interval_s
             alone = busy == 1 and ends is None
             sys.setswitchinterval(alone_s if alone else min(SWITCH_INTERVAL_S, alone_s))
-        try:
-            if attempt.cwd is not None:
+        if attempt.cwd is not None:
+            self._apart.add(work)
+            try:
                 self._spawn(self._run_apart, work)
-                return
-            if self._threads < busy:
-                self._spawn(self._work_off)
-                self._threads += 1
-        except (RuntimeError, MemoryError) as error:
-            self._failed_to_start(work, error)
+            except (RuntimeError, MemoryError) as error:
+                self._failed_to_start(work, error)
             return
         self._waiting.append(work)
-        if self._wake.empty():
-            self._wake.put(True)
+        if self._inbox is None:
+            self._wake_some(1)
 
-    def unclaimed(self) -> int:
-        """Return how many attempts wait for a thread to take them."""
-        return len(self._waiting)
+    def wake(self, *, here: bool) -> None:
+        """See to it that what was started is begun; *here* is a thread that begins one itself.
 
-    def wake_all(self) -> None:
-        """Wake a thread for each attempt that still waits: the one that was woken is busy."""
-        for _ in range(len(self._waiting)):
+        For attempts that take no time one thread is woken, and works them off without a switch for
+        each; the loop watches it, and wakes more where one of them takes longer.
+        """
+        if not self._quick:
+            self._wake_some(len(self._waiting) - here, here=here)
+        elif not here and self._waiting:
+            self.is_watched = True
+            self._wake_some(1)
+
+    def wake_all(self) -> bool:
+        """Wake a thread for each attempt that waits; tell whether there are any."""
+        return self._wake_some(len(self._waiting))
+
+    def _wake_some(self, count: int, *, here: bool = False) -> bool:
+        """Wake *count* threads, new ones where too few are idle; tell whether that is any."""
+        if count <= 0:
+            return False
+        busy = len(self._works) - len(self._apart) - len(self._waiting)
+        idle = max(0, self._threads - busy - here)
+        for _ in range(min(count, idle)):
             self._wake.put(True)
+        for _ in range(count - idle):
+            try:
+                self._spawn(self._work_off)
+                self._threads += 1
+            except (RuntimeError, MemoryError) as error:
+                with suppress(IndexError):  # all were taken in the meantime
+                    self._failed_to_start(self._waiting.pop(), error)
+        return True
 
     def _note(self, name: str, number: int, kind: Any, data: dict[str, Any]) -> None:
         self._post(Noted(name, number, kind, data, self._now()))
@@ -119,27 +161,35 @@ class ThreadRunner:
         """Say that *work* was not begun, also where it waits for those that others have to fill."""
         attempt = work.attempt
         self._works.pop((attempt.task, attempt.number), None)
+        self._apart.discard(work)
         if work.ends is not None:
             assert self._queues is not None
             self._queues.let_go(attempt, work.ends, ok=False)
         self._post(Postponed(attempt.task, attempt.number, reason, self._now()))
 
     def _work_off(self) -> None:
-        """Run attempts one after the other; end when told to, or when given up in the meantime.
-
-        One thread is woken for any number of attempts: those that take no time are worked off by
-        it, without a switch for each. For others the loop wakes the rest, after a moment.
-        """
+        """Run attempts one after the other; end when told to, or when given up in the meantime."""
+        left = False  # an end that nobody has looked at
         while True:
             try:
                 work = self._waiting.popleft()
             except IndexError:
-                if not self._wake.get():
+                if left:
+                    left = False
+                    self._settle()
+                elif not self._wake.get():
                     return
                 continue
+            if not self.is_watched and self._inbox is not None and (left or self._waiting):
+                self.is_watched = True
+                self._inbox.call()
+            self.begun += 1
             self._run_safely(work)
             if work.given_up:
                 return  # another thread took its place
+            left = self._quick
+            if not left:
+                self._settle()
 
     def _run_apart(self, work: _Work) -> None:
         """Run one attempt on a thread with a working directory of its own."""
@@ -163,6 +213,7 @@ class ThreadRunner:
     def _run(self, work: _Work) -> None:
         attempt = work.attempt
         work.thread = threading.current_thread()
+        began = self._now()
         capture = Capture(attempt.stdout, attempt.stderr)
         result = copy_context().run(_call, work, capture)
         if os.getpid() != self._pid:
@@ -173,7 +224,8 @@ class ThreadRunner:
             capture.close()
         except OSError as error:
             result = ("failed", None, Failure("OSError", f"cannot write its output: {error}"))
-        self._finish(work, result)
+        self._quick = self._now() - began < QUICK_S
+        self._finish(work, result, self._post if attempt.cwd is not None else self._leave)
 
     def _put_right(self, work: _Work) -> None:
         """Put back what the attempt changed of what all threads share, and warn of it.
@@ -199,13 +251,17 @@ class ThreadRunner:
         data["hint"] = "mode: process"
         self._note(attempt.task, attempt.number, "log", data)
 
-    def _finish(self, work: _Work, result: functions.Result) -> None:
+    def _finish(
+        self, work: _Work, result: functions.Result, say: Callable[[Any], None] | None = None
+    ) -> None:
+        """Say how *work* has ended; without *say* the loop is to hear it at once."""
         attempt = work.attempt
         with work.lock:
             work.thread = None
             given_up = work.given_up
         now = self._now()
         self._works.pop((attempt.task, attempt.number), None)
+        self._apart.discard(work)
         if given_up:
             self._given_up.discard(work)
             self._post(Returned(attempt.task, attempt.number, now))
@@ -217,10 +273,12 @@ class ThreadRunner:
                     os.unlink(path)  # the next start makes it again
             self._postpone(work, reason)
             return
-        ended = Ended(attempt.task, attempt.number, outcome, now, None, None, output, error)
+        ended = Ended._make(
+            (attempt.task, attempt.number, outcome, now, None, None, output, error, *_SIMPLY)
+        )
         if work.ends is not None:
             ended = self._let_go(work, ended)
-        self._post(ended)
+        (say or self._post)(ended)
 
     def _let_go(self, work: _Work, ended: Ended) -> Ended:
         """Take back what the attempt had in hand of the queue that it consumes."""
@@ -257,6 +315,7 @@ class ThreadRunner:
                 ended = self._let_go(work, ended)
             self._post(ended)  # inside the lock: its return, should it come now, is told after this
         self._works.pop((task, number), None)
+        self._apart.discard(work)
         if work.attempt.cwd is None:
             self._threads -= 1
 
@@ -278,6 +337,10 @@ class ThreadRunner:
         for _ in range(self._threads):
             self._wake.put(False)
         sys.setswitchinterval(self._interval_s)
+
+
+def _nothing() -> None:
+    """Settle nothing: each end was posted."""
 
 
 def _call(work: _Work, capture: Capture) -> functions.Result:

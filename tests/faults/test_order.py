@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator import procfs
 from orchestrator.clock import Clock
-from orchestrator.engine import Engine
+from orchestrator.engine import Engine, Inbox
 from orchestrator.events import Attempt, Ended, Started
 from orchestrator.journal import Journal, Record, TaskRow
 from orchestrator.plan.model import Plan, PlanTask
@@ -28,7 +28,7 @@ def test_recorded_before_it_is_done(tmp_path: Path) -> None:
     for order, name in enumerate("abc"):
         needs = ("abc"[order - 1],) if order else ()
         plan.tasks[name] = PlanTask(name, order, "thread", function="m:f", needs=needs)
-    journal, clock, inbox = Journal(tmp_path), Clock(), SimpleQueue()
+    journal, clock, inbox = Journal(tmp_path), Clock(), Inbox()
     rows = [TaskRow(name, "thread", None, "") for name in plan.tasks]
     journal.begin(1, {"started_at": ""}, b"", rows)
     wrong: list[object] = []
