@@ -250,6 +250,8 @@ class Engine:
     def _wait(self) -> None:
         """Wait until there is something to do here."""
         threads, inbox = self._threads, self.inbox
+        if inbox:  # left by a thread that would have taken the turn, had it not been taken here
+            return
         self._waits_until = due = self._due_at()
         if threads is None:
             inbox.wait(self._left_s(due))

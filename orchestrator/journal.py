@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Sync = Literal["normal", "full"]
 
 VERSION = 2
-LOOK_S = 0.01  # how often it is looked whether the file is still there
+LOOK_S = 0.001  # how often it is looked whether the file is still there
 FILE = "journal.db"
 _SCHEMA = """
 CREATE TABLE sessions (number INTEGER PRIMARY KEY, meta TEXT, source BLOB);

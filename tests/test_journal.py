@@ -104,7 +104,7 @@ def test_a_turn_that_was_changed_is_not_believed(journal, tmp_path):
 def test_a_turn_is_recorded_whole_or_not_at_all(journal, tmp_path):
     """A turn that cannot be written leaves nothing of it behind."""
     with pytest.raises(JournalError):
-        journal.append([EVENTS[0], Started(object(), 1, 0.0)])
+        journal.append([EVENTS[0], Retrying("a", 1, object(), 0.0)])
     journal.append([EVENTS[1]])
     assert list(Record(tmp_path).events()) == [EVENTS[1]]
 
@@ -121,8 +121,9 @@ def test_events_can_be_looked_at_with_sql(journal, tmp_path):
 
 def test_odd_text_is_recorded(journal, tmp_path):
     """Half a character is no reason to lose a turn."""
-    journal.append([Started("\ud800", 1, 0.0)])
-    assert list(Record(tmp_path).events()) == [Started("\ud800", 1, 0.0)]
+    ended = Ended("a", 1, "ok", 0.0, output='"\ud800"')
+    journal.append([ended])
+    assert list(Record(tmp_path).events()) == [ended]
 
 
 @pytest.mark.promise(4)

@@ -147,16 +147,17 @@ class Child:
         except ChildProcessError:
             return True
 
+    def wait(self) -> None:
+        """Wait for the end; it can still be reaped."""
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
     def reap(self) -> Exit:
-        """Wait for the end, see to what it leaves behind, and collect the status."""
-        while True:
-            try:
-                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-                break
-            except InterruptedError:
-                continue
-            except ChildProcessError:
-                return Exit(None, None)
+        """See to what it leaves behind, now that it has ended, and collect the status."""
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            return Exit(None, None)
         # before the reap: the zombie pins the group id, so that no other group is hit
         self.left = self._leftovers.settle(self.pid)
         _, status = os.waitpid(self.pid, 0)
@@ -231,6 +232,7 @@ class Watcher:
             return
 
         def wait() -> None:
+            child.wait()
             status = child.reap()
             self._poller.call(lambda: self._tell(child, status, exited))
 

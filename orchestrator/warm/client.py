@@ -198,10 +198,13 @@ class WarmChild(Child):
         """Tell whether it has ended; it can still be reaped."""
         return self._server.has_ended(self.pid)
 
-    def reap(self) -> Exit:
-        """Wait for the end, see to what it leaves behind, and have the status collected."""
+    def wait(self) -> None:
+        """Wait for the end, where there is no descriptor that tells of it."""
         while not self.has_ended():
-            sleep(LOOK_S)  # only where there is no descriptor to wait for it
+            sleep(LOOK_S)
+
+    def reap(self) -> Exit:
+        """See to what it leaves behind, now that it has ended, and have the status collected."""
         self.left = self._leftovers.settle(self.pid)
         status = self._server.reap(self.pid)
         if status is None:

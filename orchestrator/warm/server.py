@@ -172,6 +172,13 @@ class _Child:
     def _begin(self) -> None:
         start = self.start
         os.setsid()
+        try:
+            os.chdir(start["cwd"])
+        except OSError as error:
+            wrong = {"errno": error.errno, "error": error.strerror, "file": start["cwd"]}
+            os.write(self.said, json.dumps(wrong).encode())
+            os._exit(0)
+        os.close(self.said)  # the server waits for that, and what asks it
         self._take_descriptors()
         environ = start["env"]
         os.environ.clear()
@@ -179,13 +186,6 @@ class _Child:
         _show_environment(environ)
         if hasattr(time, "tzset"):
             time.tzset()
-        try:
-            os.chdir(start["cwd"])
-        except OSError as error:
-            wrong = {"errno": error.errno, "error": error.strerror, "file": start["cwd"]}
-            os.write(self.said, json.dumps(wrong).encode())
-            os._exit(0)
-        os.close(self.said)
         self.server.link.detach()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number == signal.SIGINT:
@@ -204,7 +204,6 @@ class _Child:
         """Put what was given under its numbers: the standard streams, and what is passed on."""
         numbers = [0, 1, 2, *self.start["pass"]]
         high = max([_HIGH, *numbers]) + 1
-        self.said = fcntl.fcntl(self.said, fcntl.F_DUPFD_CLOEXEC, high)
         held = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, high) for number in self.given]
         os.closerange(3, high)
         for number, wanted in zip(held, numbers):

@@ -130,6 +130,29 @@ class Lab:
             shutil.rmtree(self.root / ".orch")
         return spent
 
+    def idle(self, job: Path, seconds: float) -> tuple[float, float, float]:
+        """Run a job whose programs sleep, and watch it from its third second on.
+
+        Return what orch's own processes took of processors, what they hold of memory in MiB, and
+        for how many seconds they were watched.
+        """
+        process = subprocess.Popen(
+            [*ORCH, "run", str(job), "-q"], cwd=self.root, env=self._environment
+        )
+        time.sleep(3)  # it has started all of them by then
+        own = [process.pid]
+        for _ in range(2):  # keeper, watchdog, orch
+            below = Path(f"/proc/{own[-1]}/task/{own[-1]}/children")
+            own.append(int(below.read_text().split()[0]))
+        began, before_s = time.monotonic(), sum(map(_cpu_s, own))
+        time.sleep(seconds - 5)
+        watched_s, spent_s = time.monotonic() - began, sum(map(_cpu_s, own)) - before_s
+        held_mib = sum(map(_held_mib, own))
+        if process.wait() != 0:
+            raise RuntimeError(f"orch run {job}: exit status {process.returncode}")
+        shutil.rmtree(self.root / ".orch")
+        return spent_s, held_mib, watched_s
+
     def python(self, program: Path | str, *args: object) -> Spent:
         """Run a Python program, or a text of one, with the interpreter that runs this one."""
         how = (str(program),) if isinstance(program, Path) else ("-c", program)
@@ -149,6 +172,17 @@ class Lab:
             for name in names[shift:] + names[:shift]:
                 found[name].append(cases[name]())
         return found
+
+
+def _cpu_s(pid: int) -> float:
+    """Return what all threads of a process took so far, to the nanosecond."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
+def _held_mib(pid: int) -> float:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(text.partition("\nPss:")[2].split()[0]) / 1024
 
 
 def per_task_us(

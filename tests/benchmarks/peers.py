@@ -54,6 +54,83 @@ with ThreadPoolExecutor(2) as pool:
         pool.submit(noop).result()
 """
 
+# Ten wide: the next ten are submitted when all of a layer have ended.
+POOL_LAYERS = """\
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+def noop():
+    pass
+
+with ThreadPoolExecutor(2) as pool:
+    for _ in range(int(sys.argv[1]) // 10):
+        for future in [pool.submit(noop) for _ in range(10)]:
+            future.result()
+"""
+
+# Two at a time: a session of its own, two files for its output, a result, and no interpreter that
+# takes itself apart.
+FORKS = """\
+import os, sys
+from noop_tasks import noop
+
+folder, running = sys.argv[2], 0
+for i in range(int(sys.argv[1])):
+    if running == 2:
+        os.wait()
+        running -= 1
+    if os.fork() == 0:
+        os.setsid()
+        for number, end in (1, "out"), (2, "err"):
+            os.dup2(os.open(f"{folder}/{i}.{end}", os.O_WRONLY | os.O_CREAT | os.O_EXCL), number)
+        result = noop()
+        with open(f"{folder}/{i}.output", "w") as file:
+            file.write("null" if result is None else repr(result))
+        os._exit(0)
+    running += 1
+while running:
+    os.wait()
+    running -= 1
+"""
+
+BURN = """\
+import time
+
+def burn(rounds=4_000_000):
+    left = rounds
+    while left:
+        left -= 1
+
+def nap():
+    time.sleep(0.1)
+"""
+
+BURN_POOL = """\
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from burning import burn
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        for future in [pool.submit(burn) for _ in range(int(sys.argv[1]))]:
+            future.result()
+"""
+
+NAPS = """\
+import sys, threading
+from burning import nap
+
+def naps():
+    for _ in range(int(sys.argv[1])):
+        nap()
+
+threads = [threading.Thread(target=naps) for _ in range(64)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
 PROCESS_POOL = """\
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -100,7 +177,8 @@ value = yaml.load(data, yaml.CSafeLoader)
 print(perf_counter() - began)
 """
 
-# N programs, two at a time; with a folder each gets two new files for its output, as orch gives.
+# N programs, two at a time or as many as are asked for; with a folder each gets two new files for
+# its output, as orch gives.
 SPAWN = r"""
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -114,10 +192,11 @@ extern char **environ;
 
 int main(int argc, char **argv) {
     int count = atoi(argv[1]), running = 0, status, worst = 0;
+    int most = argc > 3 ? atoi(argv[3]) : 2;
     const char *folder = argc > 2 ? argv[2] : NULL;
     char *child[] = {"/bin/true", NULL};
     for (int i = 0; i < count || running; ) {
-        if (running == 2 || i == count) {
+        if (running == most || i == count) {
             if (wait(&status) < 0) return 3;
             worst |= status;
             running--;
@@ -220,4 +299,13 @@ print(numpy.arange(3).sum())
 PANDAS = """\
 import pandas
 print(pandas.Series([1, 2]).sum())
+"""
+
+# What a live child holds for itself: the share of pages that others have, too, divided among them.
+HOLDS = """
+import sys
+with open("/proc/self/smaps_rollup") as file:
+    held_kb = file.read().partition("Pss:")[2].split()[0]
+with open(sys.argv[1], "w") as file:
+    file.write(held_kb)
 """

@@ -39,6 +39,15 @@ def _chain(count: int) -> Iterator[str]:
         yield f"  t{i}: {{needs: [t{i - 1}]}}\n"
 
 
+def _layers(count: int) -> Iterator[str]:
+    """Ten wide; each needs all of the layer before."""
+    yield _HEAD
+    for i in range(count):
+        first = i - i % 10 - 10
+        needs = ", ".join(f"t{n}" for n in range(first, first + 10)) if first >= 0 else ""
+        yield f"  t{i}: {{needs: [{needs}]}}\n"
+
+
 def _into_one(count: int) -> Iterator[str]:
     yield from _alone(count)
     yield f"  last: {{needs: [{', '.join(f't{i}' for i in range(count))}]}}\n"
@@ -152,12 +161,31 @@ def chain(lab: Lab) -> list[Row]:
     ]
 
 
+def layers(lab: Lab) -> list[Row]:
+    """2,000 no-ops on threads in layers of ten."""
+    count = 2_000
+    one = _one(lab)
+    job = lab.write("layers.yaml", _layers(count))
+    pool = lab.write("layers.py", peers.POOL_LAYERS)
+    found = lab.rounds(7, {
+        "one": _spent(lab, one, "-q"),
+        "layers": _spent(lab, job, "-q"),
+        "pool": _peer(lab, pool, count * 5),
+        "pool, empty": _peer(lab, pool, 0),
+    })  # fmt: skip
+    ours = per_task_us(found, "layers", "one", count)
+    theirs = per_task_us(found, "pool", "pool, empty", count * 5)
+    return [Row("layers: 200 of 10 each, -q", "ThreadPoolExecutor(2)", ours, theirs, goal=2)]
+
+
 def scale(lab: Lab) -> list[Row]:
     """Large plans by small ones: time a task, and memory."""
     one = _one(lab)
     shapes: dict[str, tuple[Callable[[int], Iterator[str]], int, int]] = {
-        "chain": (_chain, 10_000, 100_000),
-        "all into one": (_into_one, 10_000, 50_000),
+        "wide": (_alone, 1_000, 100_000),
+        "layers": (_layers, 1_000, 100_000),
+        "all into one": (_into_one, 1_000, 100_000),
+        "chain": (_chain, 1_000, 100_000),
     }
     peaks: dict[str, list[float]] = {}
     cases: dict[str, Measure] = {"one": _spent(lab, one, "-q")}
@@ -179,15 +207,22 @@ def scale(lab: Lab) -> list[Row]:
     for name, (_, small, large) in shapes.items():
         ours = per_task_us(found, f"{name} {large}", "one", large)
         theirs = per_task_us(found, f"{name} {small}", "one", small)
-        rows.append(Row(f"scale: {name}, {large:,}", f"the same with {small:,}", ours, theirs))
+        rows.append(Row(f"scale: {name}, {large:,}", f"the same with {small:,}", ours, theirs,
+                        goal=1.2))  # fmt: skip
         rows.append(Row(f"scale: peak memory, {name}, {large:,}", "", peaks[f"{name} {large}"],
-                        unit="MiB"))  # fmt: skip
+                        unit="MiB", goal=400 * 1e6 / 2**20))  # fmt: skip
     return rows
 
 
 def reading(lab: Lab) -> list[Row]:
-    """Read and check 10,000 tasks as people write them."""
-    count = 10_000
+    """Read and check tasks as people write them."""
+    rows: list[Row] = []
+    for count, rounds, goal in ((10_000, 5, 0.5), (100_000, 1, 0.3)):
+        rows += _reading(lab, count, rounds, goal)
+    return rows
+
+
+def _reading(lab: Lab, count: int, rounds: int, goal: float) -> list[Row]:
     job = lab.write("large.yaml", _written_out(count))
     programs = {
         name: lab.write(f"{name}.py", text)
@@ -197,12 +232,20 @@ def reading(lab: Lab) -> list[Row]:
     def answer(program: Path) -> Measure:
         return lambda: lab.answers(program, job)[0] / count * 1e6
 
-    found = lab.rounds(5, {name: answer(program) for name, program in programs.items()})
+    found = lab.rounds(rounds, {name: answer(program) for name, program in programs.items()})
     size = f"{job.stat().st_size / 1e6:.1f} MB"
     over = "yaml.CSafeLoader alone"
     return [
-        Row(f"reading: 10,000 tasks, {size}, Source only", over, found["source"], found["csafe"]),
-        Row("reading: load(), everything checked", over, found["load"], found["csafe"]),
+        Row(
+            f"reading: {count:,} tasks, {size}, Source only", over, found["source"], found["csafe"]
+        ),
+        Row(
+            f"reading: {count:,} tasks, load(), all checked",
+            over,
+            found["load"],
+            found["csafe"],
+            goal=goal,
+        ),
     ]
 
 
@@ -260,10 +303,33 @@ def _compiled(lab: Lab) -> str | None:
     return str(target)
 
 
-def _with_files(lab: Lab, spawn: str, count: int) -> float:
+def follow(lab: Lab) -> list[Row]:
+    """200 x /bin/true, one after the other."""
+    count = 200
+    spawn = _compiled(lab)
+    if spawn is None:
+        lab.notes.append("follow: no cc, so no row against C")
+        return []
+
+    def parts() -> Iterator[str]:
+        yield "defaults: {mode: subprocess, command: [/bin/true]}\ntasks:\n  t0: {}\n"
+        for i in range(1, count):
+            yield f"  t{i}: {{needs: [t{i - 1}]}}\n"
+
+    job = lab.write("follow.yaml", parts())
+    found = lab.rounds(7, {
+        "orch": _kept(lab, job),
+        "C": lambda: _with_files(lab, spawn, count, 1),
+    })  # fmt: skip
+    name = "launch: a chain of 200 x /bin/true, whole process"
+    return [Row(name, "C, two new files each", *_milli(found["orch"], found["C"]), unit="ms",
+                goal=2.5)]  # fmt: skip
+
+
+def _with_files(lab: Lab, spawn: str, count: int, most: int = 2) -> float:
     folder = lab.root / "files"
     folder.mkdir()
-    seconds = lab.spent(spawn, str(count), str(folder)).seconds
+    seconds = lab.spent(spawn, str(count), str(folder), str(most)).seconds
     shutil.rmtree(folder)
     return seconds
 
@@ -271,14 +337,16 @@ def _with_files(lab: Lab, spawn: str, count: int) -> float:
 def warm(lab: Lab) -> list[Row]:
     """Python programs, two at a time: cold and warm, against xargs."""
     rows: list[Row] = []
-    for name, text, preload, count, faster in (
-        ("trivial", peers.TRIVIAL, "", 1000, 5), ("numpy", peers.NUMPY, "numpy", 200, 30),
-        ("pandas", peers.PANDAS, "pandas", 100, 40),
-    ):  # fmt: skip
+    for name, text, preload, count, faster, share in (
+        ("trivial", peers.TRIVIAL, "", 1000, 5, 0.5),
+        ("numpy", peers.NUMPY, "numpy", 200, 30, 0.25),
+        ("pandas", peers.PANDAS, "pandas", 60, 40, 0.2),
+    ):
         if preload and not _has(preload):
             lab.notes.append(f"warm: no {preload}, so no rows for it")
             continue
         rows += _warm_rows(lab, name, text, preload, count, faster)
+        rows.append(_held(lab, name, text, preload, share))
     return rows
 
 
@@ -294,13 +362,29 @@ def _warm_rows(lab: Lab, name: str, text: str, preload: str, count: int, faster:
         job = lab.write(f"{name}_{start}.yaml", head + _instances(count, what))
         cases[start] = _spent(lab, job, "-q")
         cases[start]()
-    found = lab.rounds(5, cases)
+    found = lab.rounds(3, cases)
     title = f"warm: {count} x python, {name}"
     return [
         Row(f"{title}, {start}, whole process", "xargs -P2", *_milli(found[start], found["xargs"]),
             unit="ms", goal=goal)
         for start, goal in (("cold", 1.1), ("warm", 1 / faster))
     ]  # fmt: skip
+
+
+def _held(lab: Lab, name: str, text: str, preload: str, goal: float) -> Row:
+    """Return what a live child holds of memory, warm by cold."""
+    lab.write(f"holds_{name}.py", text + peers.HOLDS)
+    held: dict[str, list[float]] = {}
+    for start in ("cold", "warm"):
+        job = lab.write(f"holds_{start}.yaml", (
+            f"warm: {{preload: [{preload}]}}\ntasks:\n  one: {{mode: subprocess, start: {start}, "
+            f"program: holds_{name}.py, args: [held]}}\n"
+        ))  # fmt: skip
+        lab.orch(job)
+        held[start] = [int((lab.root / "held").read_text()) / 1024]
+    over = "of one started cold"
+    return Row(f"warm: memory of a live child (PSS), {name}", over, held["warm"], held["cold"],
+               unit="MiB", goal=goal)  # fmt: skip
 
 
 def _has(module: str) -> bool:
@@ -316,19 +400,74 @@ def process(lab: Lab) -> list[Row]:
     one = lab.write("one.yaml", f"tasks:\n  one:\n    {what}\n")
     lab.orch(one)
     pool = lab.write("pool.py", peers.PROCESS_POOL)
+    forks = lab.write("forks.py", peers.FORKS)
     found = lab.rounds(5, {
         "one": _spent(lab, one, "-q"),
         "orch": _spent(lab, job, "-q"),
         "pool": _peer(lab, pool, count),
         "pool, one": _peer(lab, pool, 1),
+        "forks": lambda: _forked(lab, forks, count),
+        "forks, none": lambda: _forked(lab, forks, 0),
     })  # fmt: skip
     ours = [us / 1e3 for us in per_task_us(found, "orch", "one", count - 1)]
     theirs = [us / 1e3 for us in per_task_us(found, "pool", "pool, one", count - 1)]
     over = "ProcessPoolExecutor(2), 1 task a child"
+    bare = [us / 1e3 for us in per_task_us(found, "forks", "forks, none", count)]
     return [
+        Row("process: 50 no-ops, less a run of one", "a Python that forks, bare", ours, bare,
+            unit="ms", goal=2),
         Row("process: 50 no-ops, less a run of one", over, ours, theirs, unit="ms", goal=0.25),
         Row("process: 50 no-ops, whole process", over, *_milli(found["orch"], found["pool"]),
             unit="ms"),
+    ]  # fmt: skip
+
+
+def _forked(lab: Lab, forks: Path, count: int) -> float:
+    folder = lab.root / "forked"
+    folder.mkdir()
+    seconds = lab.python(forks, count, folder).seconds
+    shutil.rmtree(folder)
+    return seconds
+
+
+def work(lab: Lab) -> list[Row]:
+    """Compute in two processes, and wait on 64 threads."""
+    lab.write("burning.py", peers.BURN)
+    limits = "limits: {threads: 64, processes: 2}\n"
+    burn = lab.write(
+        "burn.yaml", limits + _instances(12, "mode: process\n    function: burning:burn")
+    )
+    naps = lab.write(
+        "naps.yaml", limits + _instances(640, "mode: thread\n    function: burning:nap")
+    )
+    pool = lab.write("pool.py", peers.BURN_POOL)
+    threads = lab.write("naps.py", peers.NAPS)
+    found = lab.rounds(5, {
+        "burn": _kept(lab, burn),
+        "naps": _kept(lab, naps),
+        "pool": _peer(lab, pool, 12),
+        "threads": _peer(lab, threads, 10),
+    })  # fmt: skip
+    return [
+        Row("work: 12 x pure Python as `process`, whole run", "ProcessPoolExecutor(2)",
+            *_milli(found["burn"], found["pool"]), unit="ms", goal=1.05),
+        Row("work: 640 x sleep 0.1 s on 64 threads, whole run", "64 bare threads",
+            *_milli(found["naps"], found["threads"]), unit="ms", goal=1.1),
+    ]  # fmt: skip
+
+
+def idle(lab: Lab) -> list[Row]:
+    """Sleep: what orch takes meanwhile, keeper and watchdog included."""
+    seconds = 60
+    job = lab.write("idle.yaml", "limits: {processes: 4}\n" + _instances(
+        4, f"mode: subprocess\n    command: [sleep, '{seconds}']"
+    ))  # fmt: skip
+    cpu_s, held_mib, watched_s = lab.idle(job, seconds)
+    return [
+        Row(f"idle: {watched_s:.0f} s of sleeping programs, share of a core", "",
+            [cpu_s / watched_s * 100], unit="%", goal=0.1),
+        Row("idle: memory (PSS), with keeper and watchdog", "", [held_mib], unit="MiB",
+            goal=40 * 1e6 / 2**20),
     ]  # fmt: skip
 
 
@@ -388,14 +527,17 @@ def queues(lab: Lab) -> list[Row]:
     pipe = lab.write(
         "pipe.sh", f'"{sys.executable}" writer.py $1 | "{sys.executable}" reader.py $1\n'
     )
-    compared = (
-        ("function", "function", "maxsize: 100", "queue"), ("function", "program", "", "mp"),
-        ("function", "process", "", "mp"), ("process", "process", "", "mp"),
-        ("program", "function", "", "mp"), ("program", "program", "maxsize: 1000", "pipe"),
-        ("program", "program", "", "pipe"),
-    )  # fmt: skip
+    compared: tuple[tuple[str, str, str, str, float | None], ...] = (
+        ("function", "function", "maxsize: 100", "queue", -0.5),
+        ("function", "program", "", "mp", -1.5),
+        ("function", "process", "", "mp", -1.5),
+        ("process", "process", "", "mp", None),
+        ("program", "function", "", "mp", None),
+        ("program", "program", "maxsize: 1000", "pipe", None),
+        ("program", "program", "", "pipe", -0.8),
+    )
     cases: dict[str, Measure] = {}
-    for give, take, bound, _ in compared:
+    for give, take, bound, *_ in compared:
         for number in (0, count):
             text = (
                 f"queues: {{q: {{{bound}}}}}\nlimits: {{processes: 2}}\ntasks:\n"
@@ -418,11 +560,11 @@ def queues(lab: Lab) -> list[Row]:
         "pipe": "the same programs, a bare pipe",
     }  # fmt: skip
     rows = []
-    for give, take, bound, peer in compared:
+    for give, take, bound, peer, goal in compared:
         how = f", {bound}" if bound else ", a plain pipe" if give == take == "program" else ""
         name = f"queues: {give} -> {take}{how}"
         ours = rates(f"{give} {take} {bound}")
-        rows.append(Row(name, over[peer], ours, rates(peer), unit="items/s"))
+        rows.append(Row(name, over[peer], ours, rates(peer), unit="items/s", goal=goal))
     return rows
 
 
@@ -430,10 +572,14 @@ BENCHMARKS: dict[str, Callable[[Lab], list[Row]]] = {
     "start": start,
     "wide": wide,
     "chain": chain,
+    "layers": layers,
     "scale": scale,
     "reading": reading,
     "launch": launch,
+    "follow": follow,
     "warm": warm,
     "process": process,
+    "work": work,
+    "idle": idle,
     "queues": queues,
 }
