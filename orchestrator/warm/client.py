@@ -143,9 +143,9 @@ class Server:
         letter = os.memfd_create("orch", os.MFD_CLOEXEC)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC) if streams[0] is None else -1
         try:
-            os.write(letter, jsonio.ascii_text(request).encode())
+            size = os.write(letter, jsonio.ascii_text(request).encode())
             stdin = null if streams[0] is None else streams[0]
-            answer = self._ask({"start": 1}, [letter, stdin, *streams[1:], *pass_fds])
+            answer = self._ask({"start": size}, [letter, stdin, *streams[1:], *pass_fds])
         except _Gone as error:
             self._warn(attempt, str(error))
             return None

@@ -82,6 +82,8 @@ class _Server:
         self, link: socket.socket, base: list[str], texts: list[tuple[str, str | None]]
     ) -> None:
         self.link, self.base, self.texts = link, base, texts
+        self.area = _find_environment()
+        self.environ: dict[str, str] = {}
         self.call: Callable[[int], int] | None = None
 
     def preload(self, modules: list[str], root: str, package: str | None) -> None:
@@ -100,6 +102,9 @@ class _Server:
             __import__(name)
         sys.path[:] = before
         self._refuse_threads()
+        _settle_signals()
+        self.environ = dict(os.environ)
+        compile("", "", "exec")  # Python's own types for code are made once, here
         gc.collect()
         gc.freeze()  # a collection in a child would copy all of it
 
@@ -132,9 +137,7 @@ class _Server:
         if "reap" in request:
             _, status, _ = os.wait4(request["reap"], 0)
             return {"status": status}
-        with open(given[0], "rb", closefd=False) as file:
-            file.seek(0)
-            start = json.loads(file.read())
+        start = json.loads(os.pread(given[0], request["start"], 0))
         read, write = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -143,8 +146,8 @@ class _Server:
             os.close(read)
             _Child(self, start, given[1:], write).run()
         os.close(write)
-        with open(read, "rb") as said:  # it has a session of its own then, and the directory
-            wrong = said.read()
+        wrong = os.read(read, MOST_BYTES)  # its end: it has a session of its own, and the directory
+        os.close(read)
         if wrong:
             os.wait4(pid, 0)
             failed: dict[str, Any] = json.loads(wrong)
@@ -181,18 +184,9 @@ class _Child:
         os.close(self.said)  # the server waits for that, and what asks it
         self._take_descriptors()
         environ = start["env"]
-        os.environ.clear()
-        os.environ.update(environ)
-        _show_environment(environ)
-        if hasattr(time, "tzset"):
-            time.tzset()
+        _set_environment(self.server.environ, environ)
+        _show_environment(environ, *self.server.area)
         self.server.link.detach()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number == signal.SIGINT:
-                signal.signal(number, signal.default_int_handler)
-            elif signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._streams(unbuffered=bool(environ.get("PYTHONUNBUFFERED")))
         random = sys.modules.get("numpy.random")
         if random is not None:
@@ -213,11 +207,13 @@ class _Child:
     def _streams(self, *, unbuffered: bool) -> None:
         for number, name in enumerate(("stdin", "stdout", "stderr")):
             writes = number > 0
-            raw: Any = open(  # noqa: SIM115 - it is to stay open
-                number, "wb" if writes else "rb", 0 if writes and unbuffered else -1,
-                       closefd=False)  # fmt: skip
-            inner = getattr(raw, "raw", raw)
+            inner = io.FileIO(number, "wb" if writes else "rb", closefd=False)
             setattr(inner, "name", f"<{name}>")  # noqa: B010 - checkers take it for read-only
+            raw: Any = inner
+            if not writes:
+                raw = io.BufferedReader(inner)
+            elif not unbuffered:
+                raw = io.BufferedWriter(inner)
             encoding, errors = self.server.texts[number]
             text = io.TextIOWrapper(
                 raw, encoding, errors, newline="\n",
@@ -344,21 +340,48 @@ def _flush(stream: Any) -> bool:
     return True
 
 
-def _show_environment(environ: dict[str, str]) -> None:
+def _settle_signals() -> None:
+    """Have for all children what a Python has that was started by itself."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _set_environment(now: dict[str, str], environ: dict[str, str]) -> None:
+    """Let the environment be *environ*, where it is *now*; what is so already is left alone."""
+    for name in now.keys() - environ.keys():
+        del os.environ[name]
+    for name, value in environ.items():
+        if now.get(name) != value:
+            os.environ[name] = value
+    if now.get("TZ") != environ.get("TZ") and hasattr(time, "tzset"):
+        time.tzset()
+
+
+def _show_environment(environ: dict[str, str], begin: int, end: int) -> None:
     """Let others see the program's own mark in ``/proc``: what was there are the server's."""
     names = ("ORCH_RUN_ID", "ORCH_TASK", "ORCH_ATTEMPT", "ORCH_PARENT_RUN_IDS")
     text = b"".join(
         os.fsencode(f"{name}={environ[name]}") + b"\0" for name in names if name in environ
     )
     try:
+        memory = os.open("/proc/self/mem", os.O_WRONLY)
+        os.pwrite(memory, (text + b"\0" * (end - begin))[: end - begin], begin)
+        os.close(memory)
+    except OSError:
+        pass
+
+
+def _find_environment() -> tuple[int, int]:
+    """Return where in memory the environment stands that a process began with, and its children."""
+    try:
         with open("/proc/self/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-        begin, end = int(fields[47]), int(fields[48])
-        with open("/proc/self/mem", "r+b", 0) as memory:
-            memory.seek(begin)
-            memory.write((text + b"\0" * (end - begin))[: end - begin])
+        return int(fields[47]), int(fields[48])
     except (OSError, ValueError, IndexError):
-        pass
+        return 0, 0
 
 
 if __name__ == "__main__":
