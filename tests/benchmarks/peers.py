@@ -301,11 +301,18 @@ import pandas
 print(pandas.Series([1, 2]).sum())
 """
 
-# What a live child holds for itself: the share of pages that others have, too, divided among them.
+# What a live child holds for itself, with seven others beside it: pages that several of them have
+# are divided among those.
 HOLDS = """
-import sys
+import os, sys, time
+number, count = sys.argv[1:]
+open(f"begun.{number}", "w").close()
+while sum(name.startswith("begun.") for name in os.listdir()) < int(count):
+    time.sleep(0.01)
 with open("/proc/self/smaps_rollup") as file:
     held_kb = file.read().partition("Pss:")[2].split()[0]
-with open(sys.argv[1], "w") as file:
+with open(f"held.{number}", "w") as file:
     file.write(held_kb)
+while sum(name.startswith("held.") for name in os.listdir()) < int(count):
+    time.sleep(0.01)
 """
