@@ -1,9 +1,9 @@
 """The loop: the one place that sees both the scheduler and the world.
 
 One inbox, one turn at a time, whichever thread takes it: no lock is needed in the scheduler, the
-journal or the display. In each turn everything in the inbox is folded, what follows is decided, both are recorded in one
-transaction, and only then is anything done. The scheduler is memory only, so nothing has happened
-before the record is made; if the record fails, nothing is acted on.
+journal or the display. In each turn everything in the inbox is folded, what follows is decided,
+both are recorded in one transaction, and only then is anything done. The scheduler is memory only,
+so nothing has happened before the record is made; if the record fails, nothing is acted on.
 """
 
 from __future__ import annotations
