@@ -38,7 +38,11 @@ class TaskError:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """How a task ended. *duration_s* is that of its last attempt; *output* is JSON data."""
+    """How a task ended. *duration_s* is that of its last attempt; *output* is JSON data.
+
+    *cost* is what the last attempt took, in the units that its keys end with: what its mode can
+    tell; None where none has ended.
+    """
 
     name: str
     state: State
@@ -48,6 +52,7 @@ class TaskResult:
     exit_status: int | None
     signal: int | None
     duration_s: float | None
+    cost: Mapping[str, float] | None
     output: Any
     error: TaskError | None
     stdout: Path | None

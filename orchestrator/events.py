@@ -29,12 +29,34 @@ class Failure(NamedTuple):
     traceback: str | None = None
 
 
+class Cost(NamedTuple):
+    """What an attempt took, as far as it can be told; None for the rest.
+
+    *wall_s* and *cpu_s* are those of the function itself, or of the whole program. *startup_s*
+    passed from the launch until the function began: waiting for a thread, or the start of a process
+    with its Python; *import_s* of it was the import of the function's module. *voluntary_switches*
+    are those of an attempt that waited for something, *involuntary_switches* of one that had to let
+    another have the processor. *peak_memory_bytes* is of a process, *parameters_bytes* of what was
+    carried there.
+    """
+
+    wall_s: float
+    cpu_s: float | None = None
+    startup_s: float | None = None
+    import_s: float | None = None
+    voluntary_switches: int | None = None
+    involuntary_switches: int | None = None
+    peak_memory_bytes: int | None = None
+    parameters_bytes: int | None = None
+
+
 class Started(NamedTuple):
-    """Attempt *attempt* of *task* is about to be launched."""
+    """Attempt *attempt* of *task* is about to be launched, *waited_s* after it could have been."""
 
     task: str
     attempt: int
     at: float
+    waited_s: float = 0.0
 
 
 class Ended(NamedTuple):
@@ -61,6 +83,7 @@ class Ended(NamedTuple):
     unread: bool = False
     cut: bool = False
     item_failures: int | None = None
+    cost: Cost | None = None
 
 
 class Postponed(NamedTuple):

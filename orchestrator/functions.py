@@ -118,11 +118,16 @@ def resolve(reference: str) -> Callable[..., Any]:
 
 
 def call(
-    reference: str, args: list[Any], kwargs: dict[str, Any], ends: Ends | None = None
+    reference: str,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    ends: Ends | None = None,
+    begins: Callable[[], None] | None = None,
 ) -> Result:
     """Call the function and return how it went: outcome, output as JSON text, failure.
 
-    What it publishes goes to *ends*; its output is then what its generator returns.
+    What it publishes goes to *ends*; its output is then what its generator returns. *begins* is
+    called when the function has been imported and is about to be called.
 
     Catches everything, ``SystemExit`` and ``KeyboardInterrupt`` too: in a bare thread they would
     vanish.
@@ -131,6 +136,8 @@ def call(
         function = resolve(reference)
     except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
         return "launch_failed", None, failure_of(error)
+    if begins is not None:
+        begins()
     try:
         if ends is None:
             result = function(*args, **kwargs)

@@ -16,7 +16,7 @@ from zlib import crc32
 
 from orchestrator import jsonio
 from orchestrator.errors import JournalError
-from orchestrator.events import KINDS, RECORDED, Ended, Failure, Finished, Started
+from orchestrator.events import KINDS, RECORDED, Cost, Ended, Failure, Finished, Started
 from orchestrator.lean import sqlite3
 from orchestrator.records import NamedTuple
 
@@ -142,9 +142,11 @@ class Journal:
         kind: type = event.__class__
         fields: tuple[Any, ...] = event
         if kind is Started:  # these two are nearly all, and names need no escape
-            return f'["started","{fields[0]}",{fields[1]},{fields[2]!r}]'
-        if kind is Ended and fields[2] == "ok" and fields[4:] == _PLAIN_END:
-            return f'["ended","{fields[0]}",{fields[1]},"ok",{fields[3]!r}]'
+            waited = f",{fields[3]:.6f}" if fields[3] else ""
+            return f'["started","{fields[0]}",{fields[1]},{fields[2]!r}{waited}]'
+        if kind is Ended and fields[2] == "ok" and fields[4:-1] == _PLAIN_END:
+            cost = f",{_cost_text(fields[-1])}" if fields[-1] is not None else ""
+            return f'["ended","{fields[0]}",{fields[1]},"ok",{fields[3]!r}{cost}]'
         data = _data(event)
         if self._by_hand > 0:
             self._by_hand -= 1
@@ -259,7 +261,9 @@ def _uri(path: str) -> str:
 
 # An attempt that succeeded without an output, on a thread: the common one has nothing to say.
 _PLAIN_END = (None, None, "null", None, False, False, False, False, None)
-_PLAIN_LENGTH = 5
+_NOTHING_MORE = [None] * 5
+_PLAIN_LENGTH = 5  # its fields, and its cost
+_LAST = len(Ended._fields) - 1
 _FEW = 100  # events with more to say that are written without a library for it
 
 
@@ -268,7 +272,24 @@ def _data(event: Recorded) -> tuple[Any, ...]:
     if event.__class__ is not Ended:
         return (KINDS[event.__class__], *event)
     error = tuple(event.error) if event.error is not None else None
-    return ("ended", *event[:7], error, *event[8:])
+    cost = _cost_data(event.cost) if event.cost is not None else None
+    return ("ended", *event[:7], error, *event[8:-1], cost)
+
+
+def _cost_data(cost: Cost) -> list[Any]:
+    """Return *cost* as JSON data, to the microsecond; what is not known at its end is left out."""
+    values: list[Any] = [round(value, 6) if isinstance(value, float) else value for value in cost]
+    while values[-1] is None:
+        values.pop()
+    return values
+
+
+def _cost_text(cost: Cost) -> str:
+    """Return the same as JSON text; that of a function that takes no time is the common one."""
+    wall_s, cpu_s, startup_s, *rest = cost
+    if rest == _NOTHING_MORE and cpu_s is not None and startup_s is not None:
+        return f"[{wall_s:.6f},{cpu_s:.6f},{startup_s:.6f}]"
+    return jsonio.encoded(_cost_data(cost))
 
 
 def _events(text: str) -> list[Any]:
@@ -285,9 +306,11 @@ def event_of(data: Sequence[Any]) -> Recorded:
     """Return the event that *data* is."""
     kind, *fields = data
     if kind == "ended":
-        if len(data) == _PLAIN_LENGTH:
-            fields += _PLAIN_END
+        if len(fields) <= _PLAIN_LENGTH:
+            fields[4:] = [*_PLAIN_END, fields[4] if len(fields) == _PLAIN_LENGTH else None]
         elif fields[7] is not None:
             fields[7] = Failure(*fields[7])
+        if len(fields) > _LAST and fields[_LAST] is not None:
+            fields[_LAST] = Cost(*fields[_LAST])
     event: Recorded = RECORDED[kind](*fields)
     return event

@@ -156,8 +156,8 @@ class Node:
 
     __slots__ = (
         "attempt", "base", "begun", "children", "dependents", "failed_needs", "group", "held",
-        "idle_needs", "left", "member", "name", "order", "pool", "resolving", "spec", "started_at",
-        "state", "stopping", "waits",
+        "idle_needs", "left", "member", "name", "order", "pool", "ready_at", "resolving", "spec",
+        "started_at", "state", "stopping", "waits",
     )  # fmt: skip
 
     def __init__(self, name: str, order: int, spec: PlanTask, group: Node | None = None) -> None:
@@ -169,7 +169,7 @@ class Node:
         self.dependents: list[Node] = []
         self.stopping: Outcome | None = None
         self.resolving = False
-        self.started_at = 0.0  # of its newest attempt
+        self.started_at = self.ready_at = 0.0  # of its newest attempt
         self.begun = False  # any attempt of it, or of an instance of it, was started
         self.held = False
         self.children: list[Node] | None = None

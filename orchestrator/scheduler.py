@@ -582,6 +582,7 @@ class Scheduler:
                 return self._unasked.append(node)
             return self.give_up(node, "it has ended orch twice; start it again with --force")
         self._move(node, READY)
+        node.ready_at = self.now
         if node.member is not None:
             return self.pipelines.ready(node)
         entry = (-node.spec.priority, node.spec.order, node.order, node)
@@ -781,7 +782,8 @@ class Scheduler:
 
     def _launch(self, node: Node, actions: list[Action]) -> None:
         self._start(node)
-        actions.append(Started._make((node.name, node.attempt, self.now)))
+        now = self.now
+        actions.append(Started._make((node.name, node.attempt, now, now - node.ready_at)))
         if node.spec.timeout_s is not None:
             timer = ("timeout", node.name, node.attempt)
             actions.append(Arm(timer, node.spec.timeout_s))

@@ -559,7 +559,8 @@ class Watch:
             raise Violation(text)
 
     def _started(self, event, _stamp):
-        name, number, now = event
+        name, number, now, waited_s = event
+        assert waited_s >= 0
         unit, spec = self.unit(name), self.spec(name)
         self._need(name not in self.finals, f"{name} starts after its end")
         self._need(name not in self.barred, f"{name} starts and is refused")

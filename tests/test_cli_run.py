@@ -317,7 +317,8 @@ def test_json_document(two: Builder) -> None:
     folder = two.runs()[0]
     for task in document["tasks"].values():
         assert (task["duration_s"] is None) == (task["attempts"] == 0)
-        del task["duration_s"]
+        assert (task["cost"] is None) == (task["attempts"] == 0)
+        del task["duration_s"], task["cost"]
     assert 0 < document.pop("duration_s") < 30
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", document.pop("started_at"))
     none = {"output": None, "error": None, "signal": None}

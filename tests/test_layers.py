@@ -20,11 +20,11 @@ FLOORS = (
         "drafts",
         "places", "finding", "procfs", "tender", "keeper", "guard", "digests", "descriptors",
         "poller", "queues", "warm", "current", "streams", "functions", "logs", "runners",
-        "surroundings",
+        "surroundings", "meter", "hazards",
         "secrets",
     ),
     ("engine", "signals", "loading"),
-    ("running", "report", "resuming"),
+    ("running", "report", "resuming", "advice"),
     ("api", "cli", "__main__"),
 )  # fmt: skip
 OUTSIDE = {

@@ -11,6 +11,7 @@ from orchestrator.spec.durations import show as show_duration
 from orchestrator.spec.words import printable
 
 _MAX_OUTPUT = 60
+_WORTH_SHOWING_S = 0.001
 
 
 def show(
@@ -26,13 +27,13 @@ def show(
     parts = [f"{document['job']} {document['run']}: {document['state']}"]
     if took is not None:
         parts.append(f" in {show_duration(took)}, exit code {document['exit_code']}")
-    rows = [["TASK", "MODE", "STATE", "TRIES", "TOOK", ""]]
+    rows = [["TASK", "MODE", "STATE", "TRIES", "WAITED", "TOOK", "CPU", "MEMORY", ""]]
     for name, task in document["tasks"].items():
         rows.append(_row(name, task, view.lines[name].reason))
         for each, one in task.get("instances", {}).items():
             if one["state"] != "succeeded" and (one["attempts"] or one["state"] != task["state"]):
                 rows.append(_row(f"  {each}", one))
-    emit("".join(parts) + "\n\n" + table(rows, right=frozenset({3, 4})))
+    emit("".join(parts) + "\n\n" + table(rows, right=frozenset({3, 4, 5, 6, 7})))
     if document["queues"]:
         emit("\n" + table(_queue_rows(document["queues"]), right=frozenset(range(1, 8))))
     if document["bottleneck"]:
@@ -78,4 +79,18 @@ def _row(name: str, task: dict[str, Any], reason: str | None = None) -> list[str
     if len(said) > _MAX_OUTPUT:
         said = said[: _MAX_OUTPUT - 1] + "…"
     duration = "" if took is None else show_duration(took)
-    return [name, task["mode"], task["state"], str(task["attempts"]), duration, said]
+    tries = str(task["attempts"])
+    return [name, task["mode"], task["state"], tries, *_cost(task["cost"], duration), said]
+
+
+def _cost(cost: dict[str, Any] | None, took: str) -> tuple[str, str, str, str]:
+    """Return what a task waited for a slot, took, used of a processor, and held at its peak."""
+    if cost is None:
+        return "", took, "", ""
+    waited, cpu, peak = (cost.get(key) for key in ("waited_s", "cpu_s", "peak_memory_bytes"))
+    return (
+        show_duration(waited) if waited is not None and waited >= _WORTH_SHOWING_S else "",
+        took,
+        "" if cpu is None else show_duration(cpu),
+        "" if peak is None else f"{peak / 2**20:,.0f} MiB",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 from orchestrator import jsonio
@@ -47,6 +48,7 @@ class _Line:
     state: State = "waiting"
     attempts: int = 0
     started_at: float | None = None
+    waited_s: float = 0.0
     first_at: float | None = None
     ended: Ended | None = None
     before: tuple[float | None, float | None, Ended | None] = (None, None, None)
@@ -58,6 +60,7 @@ class _Line:
         """Take note of a start, and of what was known before, should it be postponed."""
         self.before = self.started_at, self.first_at, self.ended
         self.state, self.attempts, self.started_at = "running", event.attempt, event.at
+        self.waited_s = event.waited_s
         self.first_at = event.at if self.first_at is None else self.first_at
         self.ended = None
 
@@ -239,11 +242,28 @@ class View:
             "exit_status": ended.exit_status if ended else None,
             "signal": ended.signal if ended else None,
             "duration_s": duration_s,
+            "cost": self._cost(name, files),
             "output": output,
             "error": ended.error._asdict() if ended and ended.error else None,
             "stdout": files.get((name, line.attempts, "out")),
             "stderr": files.get((name, line.attempts, "err")),
         }
+
+    def _cost(self, name: str, files: dict[tuple[str, int, str], str]) -> dict[str, Any] | None:
+        """Return what the last attempt took: what is known of it; None before its end."""
+        line = self.lines[name]
+        ended = line.ended
+        if ended is None or not ended.attempt or line.started_at is None:
+            return None
+        cost = {"waited_s": line.waited_s, **(ended.cost._asdict() if ended.cost else {})}
+        if ended.cost is not None and ended.cost.cpu_s is not None and ended.cost.wall_s > 0:
+            cost["cpu_share"] = ended.cost.cpu_s / ended.cost.wall_s
+        if ended.output is not None:
+            cost["result_bytes"] = len(ended.output.encode())
+        cost["output_bytes"] = sum(
+            _size(files.get((name, ended.attempt, kind))) for kind in ("out", "err")
+        )
+        return {key: _rounded(value) for key, value in cost.items() if value is not None}
 
     def _whole(self, name: str, files: dict[tuple[str, int, str], str]) -> dict[str, Any]:
         """Return a task with instances: the worst state, attempts added, outputs in a list."""
@@ -276,12 +296,35 @@ class View:
             "exit_status": None,
             "signal": None,
             "duration_s": round(max(ends) - min(begun), 6) if begun and ends else None,
+            "cost": _together([each["cost"] for each in instances.values() if each["cost"]]),
             "output": [each["output"] for each in instances.values()],
             "error": errors[0] if errors else None,
             "stdout": None,
             "stderr": None,
             "instances": instances,
         }
+
+
+def _together(costs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return what all instances took: sums of what every one of them can tell, and the peak."""
+    if not costs:
+        return None
+    known = [key for key in costs[0] if key != "cpu_share" and all(key in cost for cost in costs)]
+    whole = {
+        key: (max if key == "peak_memory_bytes" else sum)(cost[key] for cost in costs)
+        for key in known
+    }
+    if whole.get("wall_s") and "cpu_s" in whole:
+        whole["cpu_share"] = whole["cpu_s"] / whole["wall_s"]
+    return {key: _rounded(value) for key, value in whole.items()}
+
+
+def _size(path: str | None) -> int:
+    """Return the size of a file in bytes; 0 where there is none."""
+    try:
+        return os.stat(path).st_size if path is not None else 0
+    except OSError:
+        return 0
 
 
 def _rounded(value: float | None) -> float | None:

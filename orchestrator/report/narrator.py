@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from orchestrator.events import (
-        Recorded,
-    )
+    from orchestrator.events import Cost, Recorded
     from orchestrator.logs import Log
     from orchestrator.running import Past, Run
 
@@ -59,6 +57,11 @@ def _stop_reason(event: StopAsked) -> str:
     if event.signal is not None:
         return signal_name(event.signal)
     return "the grace of what cleans up is over" if event.force else event.reason
+
+
+def _known(cost: Cost) -> dict[str, Any]:
+    """Return what is known of what an attempt took."""
+    return {key: round(value, 6) for key, value in cost._asdict().items() if value is not None}
 
 
 class Narrator:
@@ -242,6 +245,7 @@ class EventStream:
         if isinstance(event, Ended):
             fields["output"] = jsonio.loads(event.output) if event.output is not None else None
             fields["error"] = event.error._asdict() if event.error is not None else None
+            fields["cost"] = _known(event.cost) if event.cost is not None else None
         elif isinstance(event, Expanded):
             fields["items"] = jsonio.loads(event.items)
         elif isinstance(event, Arrived):

@@ -23,13 +23,15 @@ def main(letter: int) -> int:
     os.set_inheritable(letter, False)
     with open(letter, "r+b", closefd=False) as file:
         file.seek(0)
-        function, args, kwargs, root, joint = json.loads(file.read())
-        functions, ends = functions_of(joint)
+        function, args, kwargs, root, joint, launched = json.loads(file.read())
+        functions, Meter, ends = functions_of(joint)  # noqa: N806 - a class
         functions.place_root(root)
         pid = os.getpid()
-        outcome, output, failure = functions.call(function, args, kwargs, ends)
+        meter = Meter(launched)
+        outcome, output, failure = functions.call(function, args, kwargs, ends, meter.begins)
         if os.getpid() != pid:
             os._exit(0)  # the function forked, and came back twice
+        cost = meter.cost()
         if failure is not None and failure.traceback:
             with suppress(Exception):
                 sys.stderr.write(failure.traceback)
@@ -42,22 +44,23 @@ def main(letter: int) -> int:
             ends.finish()
         file.seek(0)
         file.truncate()
-        file.write(json.dumps([RESULT, outcome, output, failure]).encode())
+        file.write(json.dumps([RESULT, outcome, output, failure, cost]).encode())
     return 0 if outcome == "ok" else 1
 
 
-def functions_of(joint: Any) -> tuple[Any, Any]:
-    """Import ``orchestrator.functions`` from where this file is, and the ends of queues."""
+def functions_of(joint: Any) -> tuple[Any, Any, Any]:
+    """Import ``orchestrator.functions`` from where this file is, the meter, the ends of queues."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.insert(0, os.path.dirname(package))
     try:
         from orchestrator import functions  # noqa: PLC0415 - found by the line above
+        from orchestrator.meter import Meter  # noqa: PLC0415
 
         if joint is None:
-            return functions, None
+            return functions, Meter, None
         from orchestrator.queues.child import Joint, PipeEnds  # noqa: PLC0415 - few need it
 
-        return functions, PipeEnds(Joint(*joint))
+        return functions, Meter, PipeEnds(Joint(*joint))
     finally:
         sys.path.pop(0)
 

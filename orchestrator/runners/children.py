@@ -11,6 +11,7 @@ import errno
 import os
 import threading
 from contextlib import suppress
+from time import monotonic
 
 from orchestrator.events import Failure
 from orchestrator.lean import signal, socket
@@ -33,16 +34,28 @@ if TYPE_CHECKING:
     from orchestrator.warm.client import Server
 
     Exited = Callable[["Exit"], None]
+    Usage = tuple[float, int, int, int]
 
 # Without a pidfd and without a thread a child is looked at so often.
 LOOK_S = 0.05
 
 
 class Exit(NamedTuple):
-    """How a child ended: *status* or *signal* is None, never both."""
+    """How a child ended: *status* or *signal* is None, never both.
+
+    *usage* is what it took: CPU seconds, KiB at its peak, how often it waited, and how often it had
+    to let another have the processor; None where that is lost.
+    """
 
     status: int | None
     signal: int | None
+    usage: Usage | None = None
+
+    @classmethod
+    def of(cls, status: int, usage: Usage | None) -> Exit:
+        """Return what *status*, as ``waitpid`` tells it, says."""
+        code = os.waitstatus_to_exitcode(status)
+        return cls(None, -code, usage) if code < 0 else cls(code, None, usage)
 
 
 class LaunchError(Exception):
@@ -73,6 +86,7 @@ def launch(
     the files are gone then.
     """
     out = err = -1
+    begun = monotonic()
     try:
         if stdout is None:
             out = open_output(attempt.stdout)
@@ -92,7 +106,7 @@ def launch(
         for descriptor in (out, err):
             if descriptor >= 0:
                 os.close(descriptor)
-    return Child(pid, process, attempt)
+    return Child(pid, process, attempt, begun)
 
 
 def _remove(attempt: Attempt, out: int, err: int) -> None:
@@ -122,13 +136,19 @@ def _explained(error: Exception, attempt: Attempt, argv: list[str]) -> LaunchErr
 class Child:
     """A child process that leads a session and a process group.
 
-    *left* are the names of processes that it left behind, if that is to be told.
+    *left* are the names of processes that it left behind, if that is to be told. *wall_s* is how
+    long it lived, once it is reaped. *is_warm*: it was forked by a server.
     """
 
-    __slots__ = ("_leftovers", "_process", "key", "left", "pid")
+    __slots__ = ("_begun", "_leftovers", "_process", "key", "left", "pid", "wall_s")
+    is_warm = False
 
-    def __init__(self, pid: int, process: Popen[bytes] | None, attempt: Attempt) -> None:
+    def __init__(
+        self, pid: int, process: Popen[bytes] | None, attempt: Attempt, begun: float
+    ) -> None:
+        """Take charge of a process that was *begun* then, by ``time.monotonic``."""
         self.pid, self._process = pid, process
+        self._begun, self.wall_s = begun, 0.0
         self._leftovers = Leftovers(attempt)
         self.key = attempt.task, attempt.number
         self.left: list[str] = []
@@ -159,12 +179,13 @@ class Child:
         except ChildProcessError:
             return Exit(None, None)
         # before the reap: the zombie pins the group id, so that no other group is hit
+        self.wall_s = monotonic() - self._begun
         self.left = self._leftovers.settle(self.pid)
-        _, status = os.waitpid(self.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        if self._process is not None:
-            self._process.returncode = code  # or Popen would wait for it, and warn
-        return Exit(None, -code) if code < 0 else Exit(code, None)
+        _, status, used = os.wait4(self.pid, 0)
+        if self._process is not None:  # or Popen would wait for it, and warn
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+        cpu_s = used.ru_utime + used.ru_stime
+        return Exit.of(status, (cpu_s, used.ru_maxrss, used.ru_nvcsw, used.ru_nivcsw))
 
 
 class Watcher:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from time import monotonic
 
-from orchestrator.events import Ended, Failure, Postponed
+from orchestrator import meter
+from orchestrator.events import Cost, Ended, Failure, Postponed
 from orchestrator.runners import child
 from orchestrator.runners.children import LaunchError, launch
 from orchestrator.runners.programs import exit_failure
@@ -61,7 +63,8 @@ class ProcessRunner:
             if self._queues is not None:
                 pipes = self._queues.pipes(attempt, ours=True)
             joint = pipes.joint if pipes is not None else None
-            call = [attempt.function, attempt.args, attempt.kwargs, self._root, joint]
+            values = attempt.args, attempt.kwargs
+            call = [attempt.function, *values, self._root, joint, monotonic()]
             os.write(letter, json.dumps(call).encode())
             argv = [sys.executable, "-P", child.__file__, str(letter)]
             given = joint.descriptors if joint is not None else ()
@@ -81,18 +84,19 @@ class ProcessRunner:
         if pipes is not None:
             self._pipes[key] = pipes
             pipes.launched()
-        self._watcher.watch(process, lambda status: self._exited(attempt, status, letter))
+        self._watcher.watch(process, lambda status: self._exited(attempt, process, status, letter))
 
-    def _exited(self, attempt: Attempt, status: Exit, letter: int) -> None:
+    def _exited(self, attempt: Attempt, process: Child, status: Exit, letter: int) -> None:
         key = (attempt.task, attempt.number)
         self._children.pop(key, None)
-        outcome, output, failure = _result(letter)
+        outcome, output, failure, cost = _result(letter)
         if outcome is None:
             outcome = "failed"
             failure = exit_failure(status, attempt, killed=key in self._killed) or Failure(
                 "ExitStatus", f"the process left with exit status {status.status} and no result"
             )
         ended = Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
+        ended = ended._replace(cost=_whole(cost, process, status))
         pipes = self._pipes.pop(key, None)
         if pipes is not None:
             ended = pipes.settled(ended, killed=key in self._killed)
@@ -126,15 +130,24 @@ def _anonymous_file() -> int:
         return os.dup(file.fileno())
 
 
-def _result(letter: int) -> tuple[Outcome | None, str | None, Failure | None]:
+def _whole(cost: Cost | None, process: Child, status: Exit) -> Cost:
+    """Return what the function took, with the peak of its process; else what the process took."""
+    found = meter.of_program(process.wall_s, status.usage, forked=process.is_warm)
+    if cost is None:
+        return found
+    return cost._replace(peak_memory_bytes=found.peak_memory_bytes)
+
+
+def _result(letter: int) -> tuple[Outcome | None, str | None, Failure | None, Cost | None]:
     """Read what the child left; no outcome where it ended before it left any."""
     with open(letter, "rb") as file:
         file.seek(0)
         data = file.read()
     try:
-        kind, outcome, output, failure = json.loads(data)
+        kind, outcome, output, failure, cost = json.loads(data)
         if kind == child.RESULT:
-            return outcome, output, Failure(*failure) if failure else None
+            known = Cost(*cost) if cost else None
+            return outcome, output, Failure(*failure) if failure else None, known
     except (ValueError, TypeError):
         pass  # the task wrote into what was not its own
-    return None, None, None
+    return None, None, None, None

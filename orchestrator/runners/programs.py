@@ -6,7 +6,7 @@ import os
 import stat
 from contextlib import suppress
 
-from orchestrator import jsonio
+from orchestrator import jsonio, meter
 from orchestrator.events import Ended, Failure, Postponed
 from orchestrator.functions import failure_of
 from orchestrator.runners.children import (
@@ -80,9 +80,9 @@ class ProgramRunner:
         if pipes is not None:
             self._pipes[key] = pipes
             pipes.launched()
-        self._watcher.watch(child, lambda status: self._exited(attempt, status))
+        self._watcher.watch(child, lambda status: self._exited(attempt, child, status))
 
-    def _exited(self, attempt: Attempt, status: Exit, looks: int = 1) -> None:
+    def _exited(self, attempt: Attempt, child: Child, status: Exit, looks: int = 1) -> None:
         key = (attempt.task, attempt.number)
         self._children.pop(key, None)
         failure = exit_failure(status, attempt, killed=key in self._killed)
@@ -93,7 +93,7 @@ class ProgramRunner:
         except (jsonio.OutputError, OSError) as error:
             if shortage(error) is not None and looks < _MOST_LOOKS:
                 # what is just being started has the descriptors
-                self._watcher.later(LOOK_S, lambda: self._exited(attempt, status, looks + 1))
+                self._watcher.later(LOOK_S, lambda: self._exited(attempt, child, status, looks + 1))
                 return
             failure = Failure("OutputError", str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt has an end
@@ -101,7 +101,9 @@ class ProgramRunner:
         with suppress(OSError):
             os.unlink(attempt.output_path)  # a directory is left to be looked at
         outcome: Outcome = "ok" if failure is None else "failed"
+        cost = meter.of_program(child.wall_s, status.usage, forked=child.is_warm)
         ended = Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
+        ended = ended._replace(cost=cost)
         pipes = self._pipes.pop(key, None)
         if pipes is not None:
             ended = pipes.settled(ended, killed=key in self._killed)

@@ -13,11 +13,13 @@ import threading
 from collections import deque
 from contextlib import suppress
 from contextvars import Context, copy_context
+from time import monotonic
 
 from orchestrator import functions
 from orchestrator.current import ThreadAttempt, attempt_of_context
 from orchestrator.events import Broken, Ended, Failure, Noted, Postponed, Returned
 from orchestrator.lean import queue
+from orchestrator.meter import Meter
 from orchestrator.runners.folders import FolderError, enter_own_folder
 from orchestrator.runners.shortage import shortage, told
 from orchestrator.streams import Capture, capture_of_context
@@ -29,7 +31,7 @@ if TYPE_CHECKING:  # few jobs have queues
     from typing import Any
 
     from orchestrator.engine import Inbox
-    from orchestrator.events import Attempt
+    from orchestrator.events import Attempt, Cost
     from orchestrator.queues.registry import Queues
     from orchestrator.queues.threads import ThreadEnds
     from orchestrator.runners import Now, Post
@@ -45,10 +47,12 @@ QUICK_S = 0.0002
 class _Work:
     """An attempt on its way through a thread."""
 
-    __slots__ = ("attempt", "current", "ends", "given_up", "lock", "thread")
+    __slots__ = ("attempt", "current", "ends", "given_up", "launched", "lock", "meter", "thread")
 
     def __init__(self, attempt: Attempt, current: ThreadAttempt, ends: ThreadEnds | None) -> None:
         self.attempt, self.current, self.ends = attempt, current, ends
+        self.launched = monotonic()
+        self.meter: Meter | None = None
         self.thread: threading.Thread | None = None
         self.given_up = False
         self.lock = threading.Lock()  # between its end and its being given up
@@ -213,9 +217,10 @@ class ThreadRunner:
     def _run(self, work: _Work) -> None:
         attempt = work.attempt
         work.thread = threading.current_thread()
-        began = self._now()
         capture = Capture(attempt.stdout, attempt.stderr)
+        meter = work.meter = Meter(work.launched)
         result = copy_context().run(_call, work, capture)
+        cost = meter.cost()
         if os.getpid() != self._pid:
             os._exit(0)  # the function forked, and came back twice: this is not orch
         if not self._surroundings.are_kept(own_folder=attempt.cwd is not None):
@@ -224,8 +229,8 @@ class ThreadRunner:
             capture.close()
         except OSError as error:
             result = ("failed", None, Failure("OSError", f"cannot write its output: {error}"))
-        self._quick = self._now() - began < QUICK_S
-        self._finish(work, result, self._post if attempt.cwd is not None else self._leave)
+        self._quick = cost is not None and cost.wall_s < QUICK_S
+        self._finish(work, result, cost, self._post if attempt.cwd is not None else self._leave)
 
     def _put_right(self, work: _Work) -> None:
         """Put back what the attempt changed of what all threads share, and warn of it.
@@ -252,7 +257,11 @@ class ThreadRunner:
         self._note(attempt.task, attempt.number, "log", data)
 
     def _finish(
-        self, work: _Work, result: functions.Result, say: Callable[[Any], None] | None = None
+        self,
+        work: _Work,
+        result: functions.Result,
+        cost: Cost | None = None,
+        say: Callable[[Any], None] | None = None,
     ) -> None:
         """Say how *work* has ended; without *say* the loop is to hear it at once."""
         attempt = work.attempt
@@ -274,7 +283,7 @@ class ThreadRunner:
             self._postpone(work, reason)
             return
         ended = Ended._make(
-            (attempt.task, attempt.number, outcome, now, None, None, output, error, *_SIMPLY)
+            (attempt.task, attempt.number, outcome, now, None, None, output, error, *_SIMPLY, cost)
         )
         if work.ends is not None:
             ended = self._let_go(work, ended)
@@ -349,7 +358,10 @@ def _call(work: _Work, capture: Capture) -> functions.Result:
     capture_of_context.set(capture)
     attempt = work.attempt
     assert attempt.function is not None
-    result = functions.call(attempt.function, attempt.args, attempt.kwargs, work.ends)
+    assert work.meter is not None
+    result = functions.call(
+        attempt.function, attempt.args, attempt.kwargs, work.ends, work.meter.begins
+    )
     failure = result[2]
     if failure is not None and failure.traceback:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from time import sleep
+from time import monotonic, sleep
 
 from orchestrator import jsonio, procfs
 from orchestrator.events import Ended, Failure, Noted
@@ -140,6 +140,7 @@ class Server:
             "kind": kind, "target": target, "argv": shown, "cwd": attempt.cwd or os.getcwd(),
             "env": attempt.env, "pass": list(pass_fds),
         }  # fmt: skip
+        begun = monotonic()
         letter = os.memfd_create("orch", os.MFD_CLOEXEC)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC) if streams[0] is None else -1
         try:
@@ -155,7 +156,7 @@ class Server:
                 os.close(null)
         if "pid" not in answer:
             raise OSError(answer.get("errno"), answer.get("error"), answer.get("file"))
-        return WarmChild(answer["pid"], self, attempt)
+        return WarmChild(answer["pid"], self, attempt, begun)
 
     def has_ended(self, pid: int) -> bool:
         """Tell whether a child has ended; to look below ``/proc`` would take a descriptor."""
@@ -164,13 +165,15 @@ class Server:
         except _Gone:
             return procfs.has_ended(pid)
 
-    def reap(self, pid: int) -> int | None:
-        """Return the status of a child that has ended, as ``waitpid`` does; None if it is lost."""
+    def reap(self, pid: int) -> Exit:
+        """Return how a child that has ended did so, as far as that is not lost."""
         try:
-            status: int | None = self._ask({"reap": pid}).get("status")
+            answer = self._ask({"reap": pid})
         except _Gone:
-            return None
-        return status
+            return Exit(None, None)
+        if "status" not in answer:
+            return Exit(None, None)
+        return Exit.of(answer["status"], tuple(answer["usage"]))
 
     def close(self) -> None:
         """End it; its children have ended."""
@@ -189,9 +192,10 @@ class WarmChild(Child):
     """A child process of a server: it is reaped there."""
 
     __slots__ = ("_server",)
+    is_warm = True
 
-    def __init__(self, pid: int, server: Server, attempt: Attempt) -> None:
-        super().__init__(pid, None, attempt)
+    def __init__(self, pid: int, server: Server, attempt: Attempt, begun: float) -> None:
+        super().__init__(pid, None, attempt, begun)
         self._server = server
 
     def has_ended(self) -> bool:
@@ -205,12 +209,9 @@ class WarmChild(Child):
 
     def reap(self) -> Exit:
         """See to what it leaves behind, now that it has ended, and have the status collected."""
+        self.wall_s = monotonic() - self._begun
         self.left = self._leftovers.settle(self.pid)
-        status = self._server.reap(self.pid)
-        if status is None:
-            return Exit(None, None)
-        code = os.waitstatus_to_exitcode(status)
-        return Exit(None, -code) if code < 0 else Exit(code, None)
+        return self._server.reap(self.pid)
 
 
 class Warm:

@@ -135,8 +135,10 @@ class _Server:
             ways = os.WEXITED | os.WNOWAIT | os.WNOHANG
             return {"ended": os.waitid(os.P_PID, request["look"], ways) is not None}
         if "reap" in request:
-            _, status, _ = os.wait4(request["reap"], 0)
-            return {"status": status}
+            _, status, used = os.wait4(request["reap"], 0)
+            cpu_s = used.ru_utime + used.ru_stime
+            usage = [cpu_s, used.ru_maxrss, used.ru_nvcsw, used.ru_nivcsw]
+            return {"status": status, "usage": usage}
         start = json.loads(os.pread(given[0], request["start"], 0))
         read, write = os.pipe()
         sys.stdout.flush()

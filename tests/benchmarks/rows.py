@@ -115,9 +115,11 @@ def wide(lab: Lab) -> list[Row]:
         "pool, empty": _peer(lab, pool, 0),
         "load": lambda: lab.answers(load, written)[0],
     })  # fmt: skip
+    ledger = lab.write("ledger.py", peers.LEDGER)
+    meter_us = [lab.answers(ledger)[0] for _ in range(3)]
     over = "ThreadPoolExecutor(2)"
     theirs = per_task_us(found, "pool", "pool, empty", count)
-    rows = []
+    rows = [Row("wide: of that the ledger", "", meter_us, goal=5)]
     for name, text in (("each", "foreach over 10,000"), ("written", "10,000 in the file")):
         for how in ("-q", "log"):
             ours = per_task_us(found, f"{name}, {how}", f"one, {how}", count)

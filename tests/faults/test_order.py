@@ -15,7 +15,7 @@ from orchestrator.journal import Journal, Record, TaskRow
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.plan.prepare import Preparer
 from orchestrator.poller import Poller
-from orchestrator.runners.children import Exit, Watcher, launch
+from orchestrator.runners.children import Watcher, launch
 from orchestrator.runners.fake import FakeRunner
 from orchestrator.scheduler import Scheduler
 from tests.builder import Builder
@@ -89,7 +89,7 @@ def test_group_is_seen_to_before_the_reap(tmp_path: Path) -> None:
 
     child._leftovers = Probe()
     watcher.watch(child, inbox.put)
-    assert inbox.get(timeout=30) == Exit(0, None)
+    assert inbox.get(timeout=30)[:2] == (0, None)
     poller.close()
     watcher.close()
     assert states == ["Z"]

@@ -1,0 +1,146 @@
+"""The ledger: what each attempt took, in the journal, ``--json``, ``--events`` and ``show``."""
+
+import pytest
+
+from orchestrator.spec.durations import show
+from tests.builder import Builder
+
+MODULE = """
+    import time
+
+    def burns():
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+
+    def sleeps():
+        time.sleep(0.05)
+
+    def fails():
+        time.sleep(0.01)
+        raise ValueError
+
+    def holds():
+        return len(bytearray(90_000_000))
+
+    def talks():
+        print("four")
+        return "four"
+"""
+OF_A_FUNCTION = {"wall_s", "cpu_s", "startup_s", "cpu_share"}
+SWITCHES = {"voluntary_switches", "involuntary_switches"}
+ALWAYS = {"waited_s", "output_bytes"}
+
+
+@pytest.fixture
+def funcs(job: Builder) -> Builder:
+    """Return a builder with the module above, and one that takes a while to be imported."""
+    job.module(MODULE)
+    job.module("import time\ntime.sleep(0.05)\ndef f(): pass", "slow")
+    return job
+
+
+def _cost(job: Builder, task: str, head: str = "") -> dict[str, float]:
+    job.tasks(f"a: {{{task}}}", head)
+    found = job.run("--json").tasks["a"]["cost"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("mode", ["thread", "process"])
+def test_computing_and_waiting(funcs: Builder, mode: str) -> None:
+    """What a function computes is told from what it waits for."""
+    burns = _cost(funcs, f"mode: {mode}, function: 'm:burns'")
+    sleeps = _cost(funcs, f"mode: {mode}, function: 'm:sleeps'")
+    assert burns.keys() - {"import_s", "peak_memory_bytes"} == (
+        OF_A_FUNCTION | SWITCHES | ALWAYS | {"result_bytes"}
+    )
+    assert burns["cpu_s"] >= 0.05
+    assert burns["wall_s"] >= burns["cpu_s"] * 0.99
+    assert sleeps["wall_s"] >= 0.05
+    assert sleeps["cpu_s"] < 0.02
+    assert sleeps["cpu_share"] < 0.5
+    assert sleeps["voluntary_switches"] >= 1
+
+
+@pytest.mark.parametrize("mode", ["thread", "process"])
+def test_import_is_told_apart(funcs: Builder, mode: str) -> None:
+    """The import of a module belongs to the start."""
+    cost = _cost(funcs, f"mode: {mode}, function: 'slow:f'")
+    assert cost["import_s"] >= 0.05
+    assert cost["startup_s"] >= cost["import_s"]
+    assert cost["wall_s"] < 0.05
+
+
+@pytest.mark.parametrize("task", [
+    "mode: process, function: 'm:holds'",
+    "mode: subprocess, command: [python3, -c, 'bytearray(90_000_000)']",
+    "mode: subprocess, program: m_main.py, start: warm",
+])  # fmt: skip
+def test_peak_of_a_process(funcs: Builder, task: str) -> None:
+    """A process has a peak of its own."""
+    funcs.file("m_main.py", "bytearray(90_000_000)")
+    assert 90e6 < _cost(funcs, task)["peak_memory_bytes"] < 200e6
+
+
+def test_what_a_mode_cannot_know_is_absent(funcs: Builder) -> None:
+    """Nothing is guessed: no peak of a thread, no start of a program, no peak below orch's own."""
+    thread = _cost(funcs, "mode: thread, function: 'm:holds'")
+    program = _cost(funcs, "mode: subprocess, command: [sleep, '0.05']")
+    assert "peak_memory_bytes" not in thread
+    assert program.keys() == {"wall_s", "cpu_s", "cpu_share"} | SWITCHES | ALWAYS | {"result_bytes"}
+    assert program["wall_s"] >= 0.05
+    assert program["cpu_s"] < 0.05
+
+
+def test_bytes_of_result_and_output(funcs: Builder) -> None:
+    """What a task returns is counted as JSON, what it prints as it is."""
+    cost = _cost(funcs, "mode: thread, function: 'm:talks'")
+    assert (cost["result_bytes"], cost["output_bytes"]) == (6, 5)
+
+
+def test_waiting_for_a_slot(funcs: Builder) -> None:
+    """An attempt that could have started earlier has waited."""
+    funcs.tasks(
+        """
+        a: {mode: subprocess, command: [sleep, '0.1'], priority: 1}
+        b: {mode: subprocess, command: [sleep, '0']}
+        """,
+        "limits: {processes: 1}",
+    )
+    tasks = funcs.run("--json").tasks
+    assert tasks["a"]["cost"]["waited_s"] < 0.1 <= tasks["b"]["cost"]["waited_s"]
+
+
+def test_a_failure_has_its_cost(funcs: Builder) -> None:
+    """What failed has taken something, too; what was never begun has not."""
+    funcs.tasks(
+        """
+        a: {mode: thread, function: 'm:fails'}
+        b: {mode: subprocess, command: [no-such-program]}
+        c: {mode: thread, function: 'm:burns', needs: [a]}
+        """
+    )
+    tasks = funcs.run("--json").tasks
+    assert tasks["a"]["cost"]["wall_s"] >= 0.01
+    assert tasks["b"]["cost"].keys() == ALWAYS
+    assert tasks["c"]["cost"] is None
+
+
+def test_instances_are_added_up(funcs: Builder) -> None:
+    """The cost of a task with instances is that of all of them."""
+    funcs.tasks("a: {mode: process, function: 'm:sleeps', foreach: {i: [1, 2, 3]}}")
+    task = funcs.run("--json").tasks["a"]
+    each = [one["cost"] for one in task["instances"].values()]
+    assert task["cost"]["wall_s"] == pytest.approx(sum(cost["wall_s"] for cost in each), abs=1e-5)
+    assert task["cost"]["peak_memory_bytes"] == max(cost["peak_memory_bytes"] for cost in each)
+
+
+def test_the_same_everywhere(funcs: Builder) -> None:
+    """The event, the document at the end, and that of ``orch show`` agree."""
+    funcs.tasks("a: {mode: process, function: 'm:sleeps'}")
+    (ended,) = [e for e in funcs.run("--events").events if e["event"] == "ended"]
+    cost = funcs.orch("show", "--json").tasks["a"]["cost"]
+    assert ended["cost"].items() <= cost.items()
+    line = funcs.orch("show").out.splitlines()[-1]
+    assert f"{show(cost['cpu_s'])}  {cost['peak_memory_bytes'] / 2**20:.0f} MiB" in line
