@@ -45,6 +45,7 @@ from orchestrator.nodes import (
 from orchestrator.plan import templates
 from orchestrator.plan.fill import items as items_of
 from orchestrator.plan.prepare import condition
+from orchestrator.sampler import Sampler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # few jobs have queues
@@ -84,6 +85,8 @@ MEASURE_SHARE = 0.01  # of a long run: the record does not grow with its length
 # While functions that take no time follow one another, the loop only looks now and then whether one
 # of them takes longer: then others are to be woken, and it has its turn itself.
 WATCH_S = 0.002
+# And so often whether any of them has been under way for long.
+LOOK_S = 0.1
 _MEASURE = ("measure",)
 
 
@@ -153,6 +156,7 @@ class Engine:
         self._broken = False
         self._waits_until: float | None = None
         self._threads = self._engaged(runners)
+        self._sampler = None if self._threads is None else Sampler(self._threads)
         self._timers: list[tuple[float, int, tuple[Any, ...]]] = []
         self._armed = 0
         self._needed = _outputs_needed(plan)
@@ -199,6 +203,9 @@ class Engine:
             self._broken = True
             self._abort(min(1.0, self.plan.grace_s))  # a bug: who knows what is still heard of
             raise
+        finally:
+            if self._sampler is not None:
+                self._sampler.close()
         return self._finished
 
     def take_turns(self) -> None:
@@ -256,21 +263,30 @@ class Engine:
         if threads is None:
             inbox.wait(self._left_s(due))
             return
-        while threads.is_watched:
-            if due is not None and due <= self.clock.now():
+        while due is None or due > self.clock.now():
+            if self._has_come(threads, due):
                 return
-            begun = threads.begun
-            if inbox.wait(WATCH_S):
-                return
-            if threads.begun != begun:
-                continue  # they get on
-            if inbox:
-                return
-            if not threads.wake_all():
-                threads.is_watched = False
-                if inbox or threads.wake_all():  # it came between the two
-                    threads.is_watched = True
-        inbox.wait(self._left_s(due))
+
+    def _has_come(self, threads: ThreadRunner, due: float | None) -> bool:
+        """Wait for a moment, and see to functions; tell whether there is something to do here."""
+        inbox, begun = self.inbox, threads.begun
+        if not threads.is_watched:
+            left_s = self._left_s(due)
+            if inbox.wait(LOOK_S if left_s is None else min(left_s, LOOK_S)):
+                return True
+            threads.is_watched = threads.is_busy and threads.begun == begun
+        elif threads.has_news():
+            if inbox.wait(WATCH_S) or (threads.begun == begun and inbox):
+                return True
+            if threads.begun == begun:  # they do not get on
+                threads.wake_all()
+        elif threads.is_busy:
+            assert self._sampler is not None
+            return self._sampler.wait(inbox)
+        else:
+            threads.is_watched = False
+            threads.is_watched = threads.has_news()  # it came between the two
+        return False
 
     def _measured(self) -> list[Measured]:
         """Return what the queues that are in use have seen, and ask again soon."""

@@ -36,8 +36,9 @@ class Cost(NamedTuple):
     passed from the launch until the function began: waiting for a thread, or the start of a process
     with its Python; *import_s* of it was the import of the function's module. *voluntary_switches*
     are those of an attempt that waited for something, *involuntary_switches* of one that had to let
-    another have the processor. *peak_memory_bytes* is of a process, *parameters_bytes* of what was
-    carried there.
+    another have the processor. *peak_memory_bytes* is that of a process. *gil_share* is how much of
+    its time a function held the GIL, while it ran alone, and *gil_longest_s* the longest that was
+    seen; *gil_taken_share* how much of it, beside others, one of them held it. Both are samples.
     """
 
     wall_s: float
@@ -47,7 +48,9 @@ class Cost(NamedTuple):
     voluntary_switches: int | None = None
     involuntary_switches: int | None = None
     peak_memory_bytes: int | None = None
-    parameters_bytes: int | None = None
+    gil_share: float | None = None
+    gil_longest_s: float | None = None
+    gil_taken_share: float | None = None
 
 
 class Started(NamedTuple):

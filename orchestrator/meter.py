@@ -15,19 +15,22 @@ _WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 # Of a function that takes less, switches say nothing, and to ask costs as much as all the rest.
 _QUICK_S = 0.0002
 _IMPORT_S = 0.00005  # what looking up a function takes that is there already
-_UNKNOWN = (None, None, None, None)
+_FEW = 5  # samples that say nothing
+_UNKNOWN = (None,) * 6
 
 
 class Meter:
     """Measures one call, on the thread that makes it."""
 
-    __slots__ = ("_asked", "_begun", "_cpu", "_launched", "_usage")
+    __slots__ = ("_alone", "_asked", "_begun", "_beside", "_cpu", "_launched", "_usage")
 
     def __init__(self, launched: float) -> None:
         """Take note of when it was *launched*, by ``time.monotonic``."""
         self._launched, self._asked = launched, monotonic()
         self._begun = self._cpu = 0.0
         self._usage: Any = None
+        self._alone: _Samples | None = None
+        self._beside: _Samples | None = None
 
     def begins(self) -> None:
         """Take note that the function has been imported and is about to be called."""
@@ -48,7 +51,43 @@ class Meter:
             return Cost._make((*known, *_UNKNOWN))
         before, now = self._usage, resource.getrusage(_WHO)
         switches = now.ru_nvcsw - before.ru_nvcsw, now.ru_nivcsw - before.ru_nivcsw
-        return Cost._make((*known, *switches, None, None))
+        alone, beside = self._alone, self._beside
+        held = alone.said() if alone is not None else (None, None)
+        taken = beside.said()[0] if beside is not None else None
+        return Cost._make((*known, *switches, None, *held, taken))
+
+    def sampled(self, late_s: float, span_s: float, *, alone: bool) -> None:
+        """Take note that the GIL was waited for *late_s*, in a sample of *span_s*."""
+        samples = self._alone if alone else self._beside
+        if samples is None:
+            samples = _Samples()
+            if alone:
+                self._alone = samples
+            else:
+                self._beside = samples
+        samples.add(late_s, span_s)
+
+
+class _Samples:
+    """Samples of one kind; one that was long stands for those that there was no time for."""
+
+    __slots__ = ("_count", "_held", "_longest_s")
+
+    def __init__(self) -> None:
+        self._count = self._held = self._longest_s = 0.0
+
+    def add(self, late_s: float, span_s: float) -> None:
+        weight = 1 + late_s / span_s
+        self._count += weight
+        if late_s:
+            self._held += weight
+            self._longest_s = max(self._longest_s, late_s)
+
+    def said(self) -> tuple[float | None, float | None]:
+        """Return the share of the time that the GIL was held, and the longest hold."""
+        if self._count < _FEW:
+            return None, None
+        return self._held / self._count, self._longest_s
 
 
 def of_program(wall_s: float, usage: Any, *, forked: bool) -> Cost:

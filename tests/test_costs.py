@@ -99,6 +99,40 @@ def test_bytes_of_result_and_output(funcs: Builder) -> None:
     assert (cost["result_bytes"], cost["output_bytes"]) == (6, 5)
 
 
+def test_share_of_the_gil(funcs: Builder) -> None:
+    """What a function holds of the GIL is told while it runs alone, and shared beside others."""
+    funcs.module(
+        """
+        import hashlib, time
+
+        def loops():
+            until = time.thread_time() + 0.3
+            while time.thread_time() < until:
+                pass
+
+        def sleeps():
+            time.sleep(0.3)
+        """,
+        "gil",
+    )
+    funcs.tasks(
+        """
+        loops: {function: 'gil:loops'}
+        sleeps: {function: 'gil:sleeps', needs: [loops]}
+        one: {function: 'gil:loops', needs: [sleeps]}
+        two: {function: 'gil:loops', needs: [sleeps]}
+        """,
+        "defaults: {mode: thread}",
+    )
+    cost = {name: task["cost"] for name, task in funcs.run("--json").tasks.items()}
+    assert cost["loops"]["gil_share"] > 0.6
+    assert cost["loops"]["gil_longest_s"] > 0.001
+    assert cost["sleeps"]["gil_share"] < 0.4
+    assert "gil_taken_share" not in cost["loops"]
+    assert cost["one"]["gil_taken_share"] > 0.6
+    assert "gil_share" not in cost["one"] or cost["one"]["gil_share"] > 0.6  # its end, alone
+
+
 def test_waiting_for_a_slot(funcs: Builder) -> None:
     """An attempt that could have started earlier has waited."""
     funcs.tasks(

@@ -20,7 +20,7 @@ FLOORS = (
         "drafts",
         "places", "finding", "procfs", "tender", "keeper", "guard", "digests", "descriptors",
         "poller", "queues", "warm", "current", "streams", "functions", "logs", "runners",
-        "surroundings", "meter", "hazards",
+        "surroundings", "meter", "hazards", "sampler",
         "secrets",
     ),
     ("engine", "signals", "loading"),

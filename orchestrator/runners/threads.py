@@ -22,6 +22,7 @@ from orchestrator.lean import queue
 from orchestrator.meter import Meter
 from orchestrator.runners.folders import FolderError, enter_own_folder
 from orchestrator.runners.shortage import shortage, told
+from orchestrator.sampler import SAMPLE_S
 from orchestrator.streams import Capture, capture_of_context
 from orchestrator.surroundings import Surroundings
 
@@ -143,6 +144,22 @@ class ThreadRunner:
                 with suppress(IndexError):  # all were taken in the meantime
                     self._failed_to_start(self._waiting.pop(), error)
         return True
+
+    def has_news(self) -> bool:
+        """Tell whether attempts wait for a thread, or ends for somebody to look at them."""
+        return bool(self._waiting or self._inbox)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an attempt is under way."""
+        return bool(self._works)
+
+    def sampled(self, late_s: float) -> None:
+        """Take note of how long the loop has waited for the GIL, after it had slept."""
+        under_way = [work for work in list(self._works.values()) if work.thread is not None]
+        for work in under_way:
+            if work.meter is not None:
+                work.meter.sampled(late_s, SAMPLE_S, alone=len(under_way) == 1)
 
     def _note(self, name: str, number: int, kind: Any, data: dict[str, Any]) -> None:
         self._post(Noted(name, number, kind, data, self._now()))

@@ -1,0 +1,1 @@
+"""Advice: which mode a task should have, from what it cost."""
