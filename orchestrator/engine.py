@@ -45,7 +45,7 @@ from orchestrator.nodes import (
 from orchestrator.plan import templates
 from orchestrator.plan.fill import items as items_of
 from orchestrator.plan.prepare import condition
-from orchestrator.sampler import Sampler
+from orchestrator.sampler import SAMPLE_S, Sampler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # few jobs have queues
@@ -146,7 +146,9 @@ class Engine:
         queues: Queues | None = None,
         secrets: Secrets | None = None,
         observers: Sequence[Observer] = (),
+        sample_s: float = SAMPLE_S,
     ) -> None:
+        """Put the parts of a run together; the GIL is looked at every *sample_s*."""
         self.plan, self.scheduler, self.journal = plan, scheduler, journal
         self.runners, self.preparer, self.clock, self.inbox = runners, preparer, clock, inbox
         self.queues, self.secrets = queues, secrets
@@ -156,7 +158,7 @@ class Engine:
         self._broken = False
         self._waits_until: float | None = None
         self._threads = self._engaged(runners)
-        self._sampler = None if self._threads is None else Sampler(self._threads)
+        self._sampler = None if self._threads is None else Sampler(self._threads, sample_s)
         self._timers: list[tuple[float, int, tuple[Any, ...]]] = []
         self._armed = 0
         self._needed = _outputs_needed(plan)

@@ -18,6 +18,7 @@ from orchestrator.places import Turn, create_run, in_commands, open_own, state_d
 from orchestrator.plan.prepare import Preparer
 from orchestrator.procfs import PARENT_RUN_IDS, RUN_ID, kill_carriers
 from orchestrator.records import NamedTuple
+from orchestrator.sampler import SAMPLE_S
 from orchestrator.scheduler import Scheduler
 from orchestrator.spec.words import quote
 
@@ -101,11 +102,19 @@ class Run:
                 found = past.recovery
                 self.scheduler.recall(found.events, found.attempts, past.refused)
 
-    def go(self, observe: Observe, *, redirect: bool, handle_signals: bool) -> Finished:
+    def go(
+        self,
+        observe: Observe,
+        *,
+        redirect: bool,
+        handle_signals: bool,
+        sample_s: float = SAMPLE_S,
+    ) -> Finished:
         """Run to the end.
 
-        With *redirect* descriptors 1 and 2 become the run's own files meanwhile. Raises
-        ``JournalError``, and ``OSError`` where the root directory cannot be entered.
+        With *redirect* descriptors 1 and 2 become the run's own files meanwhile; the GIL is looked
+        at every *sample_s* while functions run on threads. Raises ``JournalError``, and ``OSError``
+        where the root directory cannot be entered.
         """
         with ExitStack() as stack:
             stack.callback(keeper.has_ended)
@@ -139,6 +148,7 @@ class Run:
                 clock=self.clock,
                 inbox=self.inbox,
                 observers=observe(self),
+                sample_s=sample_s,
             )
             engine.prepare(self.past.recovery.events if self.past is not None else ())
             if handle_signals:

@@ -21,8 +21,8 @@ _LATE_S = 0.0005  # more than a timer's slack, and less than a turn with the GIL
 class Sampler:
     """Samples for the attempts of a runner; to be used by one thread."""
 
-    def __init__(self, threads: ThreadRunner) -> None:
-        self._threads = threads
+    def __init__(self, threads: ThreadRunner, sample_s: float = SAMPLE_S) -> None:
+        self._threads, self._sample_s = threads, sample_s
         try:
             self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -30,11 +30,11 @@ class Sampler:
 
     def wait(self, inbox: Inbox) -> bool:
         """Wait for a call, as long as a sample takes; tell whether there was one."""
-        queued_s, due = self._queued_s(), monotonic() + SAMPLE_S
-        if inbox.wait(SAMPLE_S):
+        queued_s, due = self._queued_s(), monotonic() + self._sample_s
+        if inbox.wait(self._sample_s):
             return True
         late_s = monotonic() - due - (self._queued_s() - queued_s)
-        self._threads.sampled(late_s if late_s > _LATE_S else 0.0)
+        self._threads.sampled(late_s if late_s > _LATE_S else 0.0, self._sample_s)
         return False
 
     def _queued_s(self) -> float:

@@ -48,12 +48,13 @@ class ProcessRunner:
 
     def start(self, attempt: Attempt) -> None:
         """Start a Python that calls the function of *attempt*, or have one forked that does."""
+        launched = monotonic()
         if self._warm is None:
-            self._begin(attempt, None)
+            self._begin(attempt, None, launched)
         else:
-            self._warm.start(attempt, self._begin)
+            self._warm.start(attempt, lambda a, server: self._begin(a, server, launched))
 
-    def _begin(self, attempt: Attempt, server: Server | None) -> None:
+    def _begin(self, attempt: Attempt, server: Server | None, launched: float) -> None:
         key = (attempt.task, attempt.number)
         letter = -1
         pipes = None
@@ -64,7 +65,7 @@ class ProcessRunner:
                 pipes = self._queues.pipes(attempt, ours=True)
             joint = pipes.joint if pipes is not None else None
             values = attempt.args, attempt.kwargs
-            call = [attempt.function, *values, self._root, joint, monotonic()]
+            call = [attempt.function, *values, self._root, joint, launched]
             os.write(letter, json.dumps(call).encode())
             argv = [sys.executable, "-P", child.__file__, str(letter)]
             given = joint.descriptors if joint is not None else ()

@@ -22,7 +22,6 @@ from orchestrator.lean import queue
 from orchestrator.meter import Meter
 from orchestrator.runners.folders import FolderError, enter_own_folder
 from orchestrator.runners.shortage import shortage, told
-from orchestrator.sampler import SAMPLE_S
 from orchestrator.streams import Capture, capture_of_context
 from orchestrator.surroundings import Surroundings
 
@@ -154,12 +153,12 @@ class ThreadRunner:
         """Whether an attempt is under way."""
         return bool(self._works)
 
-    def sampled(self, late_s: float) -> None:
-        """Take note of how long the loop has waited for the GIL, after it had slept."""
+    def sampled(self, late_s: float, span_s: float) -> None:
+        """Take note of how long the loop has waited for the GIL, after it had slept *span_s*."""
         under_way = [work for work in list(self._works.values()) if work.thread is not None]
         for work in under_way:
             if work.meter is not None:
-                work.meter.sampled(late_s, SAMPLE_S, alone=len(under_way) == 1)
+                work.meter.sampled(late_s, span_s, alone=len(under_way) == 1)
 
     def _note(self, name: str, number: int, kind: Any, data: dict[str, Any]) -> None:
         self._post(Noted(name, number, kind, data, self._now()))

@@ -1,0 +1,221 @@
+"""What is known of tasks: from recorded runs of the job, and from trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from orchestrator import jsonio
+from orchestrator.advice.replay import Load
+from orchestrator.advice.trial import Shot
+from orchestrator.digests import Digests
+from orchestrator.errors import JournalError
+from orchestrator.events import Cost, Ended, Expanded, Finished, Started
+from orchestrator.finding import runs
+from orchestrator.journal import Record
+from orchestrator.loading import Loaded
+from orchestrator.plan.model import PlanTask
+from orchestrator.records import fields_of
+
+FUNCTION_MODES = ("thread", "process")
+BEGINS_S = 0.05  # what it takes to start orch with a file that it knows
+_RUNS = 20  # the newest ones that are looked at
+_TAKEN = 0.5  # share of the GIL from which on functions are in each other's way
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known of one task: shots by modes, from where, and the output of the newest run."""
+
+    shots: dict[str, list[Shot]] = field(default_factory=dict)
+    together: dict[str, float] = field(default_factory=dict)  # seconds of several at once
+    copies: int = 1
+    measured: bool = False
+    runs: int = 0
+    stale: int = 0  # runs of it as it was then: its code or its arguments were others
+
+    def load(self, mode: str) -> Load | None:
+        """Return what an attempt in *mode* takes alone; None where nothing tells."""
+        own = self.shots.get(mode)
+        if own:
+            return _load(own, mode)
+        if mode == "process" and self.shots.get("thread"):
+            thread = _load(self.shots["thread"], "thread")
+            return Load(thread.seconds + PROCESS_S, thread.cpu, 0.0, thread.waits)
+        if mode == "thread" and self.shots.get("process"):
+            process = _load(self.shots["process"], "process")
+            inner = median(shot.cost.wall_s for shot in self.shots["process"])
+            return Load(inner, process.cpu, process.cpu, process.waits)
+        return None
+
+    @property
+    def spread(self) -> float:
+        """By how much the attempts that are known differ, at most, from the middle one."""
+        worst = 0.0
+        for shots in self.shots.values():
+            walls = sorted(shot.cost.wall_s for shot in shots)
+            middle = median(walls)
+            if len(walls) > 1 and middle > 0:
+                worst = max(worst, (walls[-1] - walls[0]) / 2 / middle)
+        return worst
+
+
+PROCESS_S = 0.01  # what a process adds where it was never tried
+
+
+def _load(shots: Sequence[Shot], mode: str) -> Load:
+    """Return the load that *shots* in *mode* show."""
+    seconds = median(_alone_s(shot, mode) for shot in shots)
+    cpu_s = median(shot.cost.cpu_s or 0.0 for shot in shots)
+    waits = median(shot.cost.voluntary_switches or 0 for shot in shots)
+    cpu = min(1.0, cpu_s / seconds) if seconds > 0 else 0.0
+    gil = median(_gil(shot.cost, cpu) for shot in shots) if mode == "thread" else 0.0
+    if any(shot.cost.gil_taken_share for shot in shots):
+        waits = 0.0  # they are those for the GIL
+    return Load(seconds, cpu, gil, waits)
+
+
+def _alone_s(shot: Shot, mode: str) -> float:
+    """Return what the attempt would have taken alone."""
+    cost = shot.cost
+    if mode != "thread":
+        return shot.seconds
+    taken = cost.gil_taken_share or 0.0
+    cpu_s = cost.cpu_s or 0.0
+    if taken < _TAKEN:
+        return cost.wall_s
+    return cpu_s + max(0.0, cost.wall_s - cpu_s) * (1 - taken)
+
+
+def _gil(cost: Cost, cpu: float) -> float:
+    """Return the share of its time for which a function wants the GIL.
+
+    Alone it was seen; beside others only that one of them had it; where neither is known it is
+    taken for granted that who computes holds it.
+    """
+    if cost.gil_share is not None:
+        return min(cost.gil_share, max(cpu, 0.0)) if cpu > 0 else 0.0
+    if cost.gil_taken_share is not None:
+        return cpu if cost.gil_taken_share >= _TAKEN else min(cpu, cost.gil_taken_share)
+    return cpu
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What is known of a job: of its tasks by names, of the outputs, of what a run begins with."""
+
+    tasks: dict[str, Known]
+    outputs: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    others: dict[str, Load] = field(default_factory=dict)  # of tasks that are programs
+    run_s: list[float] = field(default_factory=list)  # of whole runs as the job is now
+    begins_s: float = BEGINS_S  # what passes before the first task starts
+    server_s: float = 0.0  # and until the first process can be forked, from then on
+
+
+def recorded(loaded: Loaded, state: Path) -> Evidence:
+    """Return what the newest runs of the job in *state* tell."""
+    evidence = Evidence({name: Known() for name in loaded.plan.tasks})
+    same = _digests(loaded)
+    found = 0
+    for folder in runs(state):
+        try:
+            record = Record(folder)
+            events = list(record.events())
+        except JournalError:
+            continue
+        if (
+            record.meta.get("job") != loaded.plan.name
+            or record.meta.get("root") != loaded.plan.root
+        ):
+            continue
+        _take_in(evidence, loaded, record, events, same)
+        found += 1
+        if found == _RUNS:
+            break
+    return evidence
+
+
+def _digests(loaded: Loaded) -> dict[str, dict[str, str]]:
+    """Return what the digest of each function would be in each mode: digest to mode, by tasks."""
+    digests = Digests(loaded.plan, loaded.draft.env, loaded.checker.module_file)
+    found: dict[str, dict[str, str]] = {}
+    for name, task in loaded.plan.tasks.items():
+        modes = FUNCTION_MODES if task.function is not None else (task.mode,)
+        found[name] = {digests.of(_in_mode(task, mode)): mode for mode in modes}
+    return found
+
+
+def _in_mode(task: PlanTask, mode: str) -> PlanTask:
+    return PlanTask(**{**fields_of(task), "mode": mode})
+
+
+def _take_in(
+    evidence: Evidence,
+    loaded: Loaded,
+    record: Record,
+    events: Sequence[Any],
+    same: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Add what one run tells."""
+    modes: dict[str, str] = {}
+    for row in record.tasks:
+        known = evidence.tasks.get(row.name)
+        if known is None:
+            continue
+        mode = same[row.name].get(row.digest)
+        if mode is None:
+            known.stale += 1
+        else:
+            known.runs += 1
+            modes[row.name] = mode
+    as_now = len(modes) == len(loaded.plan.tasks) and all(
+        task.mode == modes[name] for name, task in loaded.plan.tasks.items()
+    )
+    outputs: dict[str, Any] = {}
+    for name, shot, ended in shots_of(events):
+        task = name.partition(".")[0]
+        if task in modes:
+            evidence.tasks[task].shots.setdefault(modes[task], []).append(shot)
+            outputs.setdefault(name, ended.output)
+    for event in events:
+        if isinstance(event, Expanded):
+            evidence.counts.setdefault(event.task, event.instances)
+        elif isinstance(event, Finished) and as_now and event.state == "succeeded":
+            begins = min(e.at for e in events if isinstance(e, Started))
+            evidence.begins_s = min(begins, evidence.begins_s if evidence.run_s else begins)
+            evidence.run_s.append(event.at)
+    _keep_outputs(evidence, outputs)
+
+
+def shots_of(events: Sequence[Any]) -> Iterator[tuple[str, Shot, Ended]]:
+    """Yield each attempt that succeeded, by the name of its task or instance."""
+    started: dict[str, float] = {}
+    for event in events:
+        if isinstance(event, Started):
+            started[event.task] = event.at
+        elif isinstance(event, Ended) and event.outcome == "ok" and event.cost is not None:
+            begun = started.get(event.task)
+            if begun is not None:
+                shot = Shot(event.at - begun, event.cost, begun, event.at)
+                yield event.task, shot, event
+
+
+def _keep_outputs(evidence: Evidence, outputs: Mapping[str, str | None]) -> None:
+    """Keep outputs of a run for templates, where no newer run has one."""
+    fresh: dict[str, Any] = {}
+    for name, text in outputs.items():
+        task, _, index = name.partition(".")
+        if task in evidence.outputs:
+            continue
+        value = jsonio.loads(text or "null")
+        if not index:
+            fresh[task] = {"output": value}
+            continue
+        items = fresh.setdefault(task, {"output": []})["output"]
+        items += [None] * (int(index) + 1 - len(items))
+        items[int(index)] = value
+    evidence.outputs.update(fresh)

@@ -1,0 +1,206 @@
+"""The advice: which modes make the job fastest, why, and how sure that is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, Known
+from orchestrator.advice.replay import Load, replay, simplified
+from orchestrator.plan.model import Plan, PlanTask
+from orchestrator.spec.durations import show
+
+_WORTH = 0.01  # of the job's time, from which on another mode is advised
+_WORTH_S = 0.003
+_LONG_HOLD_S = 0.05
+_SHORT_S = 0.02
+_SPREAD = 0.15
+_SLOWER = 1.05  # several at once that take no more than so many times as long do not disturb
+_MOST_TRIED = 64  # tasks whose other mode is tried, those first that hold the GIL most
+
+
+@dataclass(slots=True)
+class Advice:
+    """What is advised for one task.
+
+    *seconds* are those of the whole job with the task in each mode, and all others as they are.
+    """
+
+    task: str
+    mode: str
+    advised: str
+    reason: str
+    confidence: str
+    evidence: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def saves_s(self) -> float:
+        """What the advised mode of this task alone would save."""
+        return self.seconds.get(self.mode, 0.0) - self.seconds.get(self.advised, 0.0)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The advice for a job; *now_s* and *advised_s* are what a run takes, as far as is known."""
+
+    tasks: dict[str, Advice]
+    now_s: float | None
+    advised_s: float | None
+
+
+def gil_is_on() -> bool:
+    """Tell whether this Python has a GIL that is in use."""
+    known = getattr(sys, "_is_gil_enabled", None)
+    return True if known is None else bool(known())
+
+
+class Judge:
+    """Tries modes by replaying the job."""
+
+    def __init__(self, plan: Plan, evidence: Evidence, cpus: int, *, gil: bool = True) -> None:
+        self._plan, self._evidence, self._cpus, self._gil = plan, evidence, cpus, gil
+        self._counts = evidence.counts
+        self._known = {
+            name: known
+            for name, known in evidence.tasks.items()
+            if known.shots and plan.tasks[name].function is not None
+        }
+        self._loads = {
+            (name, mode): load
+            for name, known in self._known.items()
+            for mode in FUNCTION_MODES
+            if (load := self._calibrated(known, mode)) is not None
+        }
+        self._programs = {
+            name: load
+            for name, known in evidence.tasks.items()
+            if name not in self._known and (load := known.load(plan.tasks[name].mode)) is not None
+        }
+
+    def _calibrated(self, known: Known, mode: str) -> Load | None:
+        """Return the load of a task, so that several at once take what they were seen to take."""
+        load = known.load(mode)
+        together_s = known.together.get(mode)
+        if load is None or together_s is None or load.seconds <= 0:
+            return load
+        slower, copies = together_s / load.seconds, known.copies
+        share, held = min(1.0, slower / copies), slower > _SLOWER
+        if mode == "thread" and self._gil:
+            return Load(load.seconds, load.cpu, share if held else min(load.gil, share))
+        wanted = min(1.0, share * self._cpus)
+        return Load(load.seconds, wanted if held else min(load.cpu, wanted), 0.0)
+
+    def time(self, modes: Mapping[str, str]) -> float:
+        """Return the seconds of a run with *modes*."""
+        loads = dict(self._programs)
+        for name in self._known:
+            load = self._loads.get((name, modes[name]))
+            if load is not None:
+                loads[name] = load
+        plan = simplified(self._plan, modes, self._counts)
+        ready_s = self._evidence.server_s
+        took_s = replay(plan, loads, self._cpus, free_threads=not self._gil, ready_s=ready_s)
+        return self._evidence.begins_s + took_s
+
+    def verdict(self) -> Verdict:
+        """Return the advice."""
+        now = {name: task.mode for name, task in self._plan.tasks.items()}
+        functions = [t for t in self._plan.tasks.values() if t.function is not None]
+        if not self._known:
+            tasks = {task.name: self._unknown(task) for task in functions}
+            return Verdict(tasks, None, None)
+        now_s = self.time(now)
+        best, best_s = self._best(dict(now), now_s)
+        tasks = {}
+        for task in functions:
+            if task.name not in self._known:
+                tasks[task.name] = self._unknown(task)
+                continue
+            seconds = {
+                mode: now_s if mode == now[task.name] else self.time({**now, task.name: mode})
+                for mode in FUNCTION_MODES
+                if (task.name, mode) in self._loads
+            }
+            tasks[task.name] = self._advice(task, best[task.name], seconds)
+        return Verdict(tasks, now_s, best_s)
+
+    def _best(self, modes: dict[str, str], took_s: float) -> tuple[dict[str, str], float]:
+        """Change one mode after the other, each time the one that saves most; until none does."""
+        for name, known in self._known.items():
+            if self._holds_long(known) and self._gil:
+                modes[name] = "process"
+        took_s = self.time(modes)
+        tried = sorted(self._known, key=self._weight, reverse=True)[:_MOST_TRIED]
+        while True:
+            found: tuple[float, str, str] | None = None
+            for name in tried:
+                other = "process" if modes[name] == "thread" else "thread"
+                held = self._holds_long(self._known[name]) and self._gil
+                if (name, other) not in self._loads or (held and other == "thread"):
+                    continue
+                seconds = self.time({**modes, name: other})
+                if found is None or seconds < found[0]:
+                    found = seconds, name, other
+            if found is None or took_s - found[0] < max(_WORTH * took_s, _WORTH_S):
+                return modes, took_s
+            took_s, name, other = found
+            modes[name] = other
+
+    def _weight(self, name: str) -> float:
+        load = self._loads.get((name, "thread"))
+        count = self._counts.get(name) or self._plan.tasks[name].count or 1
+        return load.seconds * max(load.gil, 0.01) * count if load is not None else 0.0
+
+    def _holds_long(self, known: Known) -> bool:
+        """Tell whether the function keeps orch itself from going on."""
+        longest = [shot.cost.gil_longest_s or 0.0 for shot in known.shots.get("thread", ())]
+        return bool(longest) and median(longest) > _LONG_HOLD_S
+
+    def _unknown(self, task: PlanTask) -> Advice:
+        stale = self._evidence.tasks[task.name].stale
+        why = "it was never run" if not stale else "it has changed since it was run"
+        return Advice(
+            task.name, task.mode, task.mode, f"{why}: run the job, or use --measure", "none", "none"
+        )
+
+    def _advice(self, task: PlanTask, advised: str, seconds: dict[str, float]) -> Advice:
+        known = self._known[task.name]
+        thread = known.shots.get("thread")
+        words = []
+        load = known.load("thread" if thread else "process")
+        assert load is not None
+        words.append(f"CPU {load.cpu:.0%} of {show(load.seconds)}")
+        if thread and any(s.cost.gil_share is not None for s in thread) and self._gil:
+            words.append(f"GIL held {load.gil:.0%}")
+        if thread and self._holds_long(known):
+            longest = median(shot.cost.gil_longest_s or 0.0 for shot in thread)
+            words.append(f"holds it for {show(longest)} at a time, and orch with it")
+        if known.together:
+            parts = [f"{show(s)} as `{mode}`" for mode, s in known.together.items()]
+            words.append(f"{known.copies} at once take {', '.join(parts)}")
+        other = next((mode for mode in seconds if mode != task.mode), None)
+        if other is not None:
+            job = f"the job {show(seconds[task.mode])}, as `{other}` {show(seconds[other])}"
+            words.append(job)
+        if load.cpu > _MOSTLY and task.mode == advised == "thread" and not self._gil:
+            words.append("this Python has no GIL")
+        confidence = self._confidence(known, load)
+        evidence = "measured" if known.measured else f"{known.runs} recorded"
+        return Advice(
+            task.name, task.mode, advised, ", ".join(words), confidence, evidence, seconds
+        )
+
+    def _confidence(self, known: Known, load: Load) -> str:
+        """Return how sure the advice is: low for what is short, or differs from run to run."""
+        if load.seconds < _SHORT_S or known.spread > 2 * _SPREAD:
+            return "low"
+        if known.measured:
+            return "high" if known.spread <= _SPREAD else "medium"
+        seen = any(shot.cost.gil_share is not None for shot in known.shots.get("thread", ()))
+        return "medium" if seen or len(known.shots) > 1 else "low"
+
+
+_MOSTLY = 0.5

@@ -1,0 +1,143 @@
+"""How long a job would take: the scheduler itself, a clock that jumps, work that is shared.
+
+Each task is a *load*: what it takes alone, and which share of that it wants a processor, and the
+GIL. Those that run at the same time share both, each getting what it wants as long as there is
+enough, and equal parts of what is left otherwise (max-min fairness). A function that waits often
+beside others that hold the GIL comes back late from each wait, by one switch interval for each of
+them. What this leaves out (memory, disks, locks) makes it a lower bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.events import Ended, Expanded, Started
+from orchestrator.nodes import Resolve
+from orchestrator.plan.model import NO_RETRY, Plan, PlanTask
+from orchestrator.runners.threads import SWITCH_INTERVAL_S
+from orchestrator.scheduler import Scheduler
+
+_NOTHING_S = 1e-9
+_HOG = 0.5  # the share of the GIL from which on a function is in the way of others
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an attempt takes alone, from its launch to its end.
+
+    *cpu* and *gil* are the shares of *seconds* during which it wants a processor, and the GIL;
+    *waits* is how often it waits for something.
+    """
+
+    seconds: float
+    cpu: float = 0.0
+    gil: float = 0.0
+    waits: float = 0.0
+
+    def after(self, seconds: float) -> Load:
+        """Return the load of an attempt that waits for *seconds* first."""
+        whole = self.seconds + seconds
+        part = self.seconds / whole
+        return Load(whole, self.cpu * part, self.gil * part, self.waits)
+
+
+def simplified(plan: Plan, modes: Mapping[str, str], counts: Mapping[str, int]) -> Plan:
+    """Return *plan* as it is replayed: order, slots and instances; no conditions, tries, queues.
+
+    *modes* are those to be tried, *counts* the instances of tasks that only a run tells of.
+    """
+    tasks = {}
+    for name, task in plan.tasks.items():
+        count = counts.get(name) if task.count is None and task.many else task.count
+        mode = modes.get(name, task.mode)
+        tasks[name] = PlanTask(
+            name, task.order, mode,  # type: ignore[arg-type]
+            function=task.function, needs=task.needs, items=None if count is None else [0] * count,
+            priority=task.priority, retry=NO_RETRY, skip=task.skip,
+        )  # fmt: skip
+    return Plan(plan.name, plan.root, tasks, threads=plan.threads, processes=plan.processes)
+
+
+def replay(
+    plan: Plan,
+    loads: Mapping[str, Load],
+    cpus: float,
+    *,
+    free_threads: bool = False,
+    ready_s: float = 0.0,
+) -> float:
+    """Return the seconds from the first start to the last end; *loads* by tasks.
+
+    With *free_threads* nobody waits for the GIL. Processes can be forked from *ready_s* on.
+    """
+    scheduler = Scheduler(plan)
+    under_way: dict[str, _Running] = {}
+    now = 0.0
+    while True:
+        for action in scheduler.decide(now):
+            if isinstance(action, Resolve):  # of unknown items: none
+                scheduler.apply(Expanded(action.task, "[]", 0, now))
+            elif isinstance(action, Started):
+                name = action.task.partition(".")[0]
+                load, mode = loads.get(name, Load(0.0)), plan.tasks[name].mode
+                if mode == "process" and now < ready_s:
+                    load = load.after(ready_s - now)
+                under_way[action.task] = _Running(load, mode, load.seconds)
+        if not under_way:
+            return now
+        now += _step(under_way, cpus, free_threads=free_threads)
+        for name in [name for name, running in under_way.items() if running.left <= _NOTHING_S]:
+            del under_way[name]
+            number = scheduler.nodes[name].attempt
+            scheduler.apply(Ended(name, number, "ok", now, output="null"))
+
+
+@dataclass(slots=True)
+class _Running:
+    """An attempt under way; *left* are seconds that it would take alone."""
+
+    load: Load
+    mode: str
+    left: float
+
+
+def _step(under_way: Mapping[str, _Running], cpus: float, *, free_threads: bool) -> float:
+    """Go on until the next one ends, and return how long that takes."""
+    each = list(under_way.values())
+    speeds = _speeds(each, cpus, free_threads=free_threads)
+    seconds = min(one.left / speed for one, speed in zip(each, speeds, strict=True))
+    for one, speed in zip(each, speeds, strict=True):
+        one.left -= seconds * speed
+    return seconds
+
+
+def _speeds(each: Sequence[_Running], cpus: float, *, free_threads: bool) -> list[float]:
+    """Return how fast each gets on, by 1 alone."""
+    threads = [one.mode == "thread" and not free_threads for one in each]
+    gil = _fair([one.load.gil * on for one, on in zip(each, threads, strict=True)], 1.0)
+    hogs = sum(one.load.gil > _HOG for one, on in zip(each, threads, strict=True) if on)
+    late = []
+    for one, on in zip(each, threads, strict=True):
+        in_its_way = hogs - (one.load.gil > _HOG) if on else 0
+        lost_s = one.load.waits * SWITCH_INTERVAL_S * in_its_way
+        late.append(one.load.seconds / (one.load.seconds + lost_s) if lost_s else 1.0)
+    speeds = [min(pair) for pair in zip(gil, late, strict=True)]
+    wanted = [one.load.cpu * speed for one, speed in zip(each, speeds, strict=True)]
+    cpu = _fair(wanted, cpus)
+    return [speed * share for speed, share in zip(speeds, cpu, strict=True)]
+
+
+def _fair(wanted: list[float], most: float) -> list[float]:
+    """Return which part of what it wants each gets of *most*: the least first, then equal parts."""
+    part = [1.0] * len(wanted)
+    left, others = most, sum(want > 0 for want in wanted)
+    for index in sorted(range(len(wanted)), key=wanted.__getitem__):
+        want = wanted[index]
+        if want <= 0:
+            continue
+        got = min(want, left / others)
+        part[index] = got / want
+        left -= got
+        others -= 1
+    return part

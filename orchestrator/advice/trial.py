@@ -1,0 +1,132 @@
+"""Trials: functions of a job, run for measuring, by orch itself and in real modes."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.clock import Clock
+from orchestrator.errors import OrchError
+from orchestrator.events import Cost, Ended, Started
+from orchestrator.journal import Record
+from orchestrator.loading import Loaded
+from orchestrator.plan import templates
+from orchestrator.plan.fill import items as items_of
+from orchestrator.plan.model import NO_RETRY, PlanTask
+from orchestrator.plan.prepare import Preparer
+from orchestrator.records import fields_of
+from orchestrator.running import Run
+
+SAMPLE_S = 0.002  # ten times as often as in other runs
+
+
+class TrialFailed(OrchError):
+    """A function failed when it was run for measuring."""
+
+    exit_code = 1
+
+
+class Interrupted(OrchError):
+    """The user has stopped the measuring."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One attempt in a trial: seconds from its launch to its end, and what it took."""
+
+    seconds: float
+    cost: Cost
+    started_at: float
+    ended_at: float
+
+
+class Trials:
+    """Runs functions of *loaded*; *outputs* are those of earlier tasks, as JSON data, by names."""
+
+    def __init__(self, loaded: Loaded, outputs: Mapping[str, Any], state: str) -> None:
+        self._loaded, self._outputs, self._state = loaded, outputs, state
+
+    def arguments(self, task: PlanTask) -> list[dict[str, Any]]:
+        """Return ``args`` and ``kwargs`` of *task*, filled in, for each of its instances.
+
+        Raises ``TemplateError``: an output is looked up that is not known.
+        """
+        names = {**self._loaded.names, "run": {"id": "trial", "dir": self._state}}
+        preparer = Preparer(
+            root=self._loaded.plan.root, folder=self._state, run_id="trial", names=names,
+            environment={}, python="", socket="",
+        )  # fmt: skip
+        scope = preparer.scope(task, None, self._outputs)
+        if task.many and task.items is None and task.foreach is not None:
+            task = replace_fields(task, items=items_of(templates.fill(task.foreach, scope)))
+        indices: Sequence[int | None] = range(len(task.items)) if task.items else [None]
+        found = []
+        for index in indices:
+            inner = preparer.scope(task, index, self._outputs)
+            attempt = preparer.attempt(task, task.name, 1, inner)
+            found.append({"args": attempt.args, "kwargs": attempt.kwargs})
+        return found
+
+    def run(
+        self, task: PlanTask, mode: str, calls: Sequence[Mapping[str, Any]], *, together: bool
+    ) -> list[Shot]:
+        """Run *task* in *mode*, once for each of *calls*: all at once, or one after the other.
+
+        Raises ``TrialFailed``, ``Interrupted``, ``JournalError``.
+        """
+        tasks = {}
+        for order, call in enumerate(calls):
+            name = f"t{order}"
+            needs = (f"t{order - 1}",) if order and not together else ()
+            tasks[name] = replace_fields(
+                task, name=name, order=order, mode=mode, needs=needs, run_when="succeeded",
+                when=None, foreach=None, items=None, replicas=None, retry=NO_RETRY, skip=None,
+                templated=False, allow_failure=False, **call,
+            )  # fmt: skip
+        plan = replace_fields(
+            self._loaded.plan, tasks=tasks, queues={}, pipelines=[], timeout_s=None,
+            concurrency="allow", threads=max(self._loaded.plan.threads, len(tasks)),
+            processes=max(self._loaded.plan.processes, len(tasks)),
+        )  # fmt: skip
+        loaded = Loaded(
+            self._loaded.data, self._loaded.file, self._loaded.draft, plan, self._loaded.checker,
+            environment=self._loaded.environment, names=self._loaded.names,
+            choices=self._loaded.choices, secrets=self._loaded.secrets,
+        )  # fmt: skip
+        Path(self._state).mkdir(parents=True, exist_ok=True)
+        state = tempfile.mkdtemp(prefix="trial-", dir=self._state)
+        try:
+            run = Run(loaded, Clock(), state_dir=state, fail_fast=True)
+            finished = run.go(lambda _: (), redirect=True, handle_signals=True, sample_s=SAMPLE_S)
+            if finished.state == "cancelled":
+                raise Interrupted("measuring was stopped")
+            return _shots(run.path, task.name, mode)
+        finally:
+            shutil.rmtree(state, ignore_errors=True)
+
+
+def _shots(folder: str, name: str, mode: str) -> list[Shot]:
+    started: dict[str, float] = {}
+    found = []
+    for event in Record(folder).events():
+        if isinstance(event, Started):
+            started[event.task] = event.at
+        elif isinstance(event, Ended):
+            if event.outcome != "ok" or event.cost is None:
+                error = event.error
+                said = f"{error.type}: {error.message}" if error is not None else event.outcome
+                raise TrialFailed(f"task `{name}` failed as `{mode}`: {said.splitlines()[0]}")
+            begun = started[event.task]
+            found.append(Shot(event.at - begun, event.cost, begun, event.at))
+    return found
+
+
+def replace_fields(record: Any, **changes: Any) -> Any:
+    """Return a copy of a task or a plan with other values of some fields."""
+    return type(record)(**{**fields_of(record), **changes})

@@ -1,0 +1,313 @@
+"""``orch advise``: what is advised from which evidence, and how long a job would take."""
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from orchestrator.advice.evidence import Evidence, Known
+from orchestrator.advice.judge import Judge
+from orchestrator.advice.replay import Load, replay, simplified
+from orchestrator.advice.trial import Shot
+from orchestrator.events import Cost
+from orchestrator.plan.model import Plan, PlanTask
+from tests.builder import COMMAND, Builder
+
+
+def _plan(*tasks: PlanTask, threads: int = 8, processes: int = 2) -> Plan:
+    named = {task.name: task for task in tasks}
+    return Plan("job", "/", named, threads=threads, processes=processes)
+
+
+def _task(name: str, order: int = 0, mode: str = "thread", **fields: object) -> PlanTask:
+    return PlanTask(name, order, mode, function="m:f", **fields)  # type: ignore[arg-type]
+
+
+def _time(load: Load, copies: int, mode: str = "thread", cpus: int = 2, **options: bool) -> float:
+    plan = _plan(_task("a", mode=mode, items=[0] * copies), processes=copies)
+    return replay(plan, {"a": load}, cpus, **options)
+
+
+@pytest.mark.parametrize(
+    ("load", "copies", "expected"),
+    [
+        (Load(1.0, cpu=1.0, gil=1.0), 1, 1.0),
+        (Load(1.0, cpu=1.0, gil=1.0), 3, 3.0),  # one at a time
+        (Load(1.0, cpu=1.0, gil=0.0), 2, 1.0),  # a processor each
+        (Load(1.0, cpu=1.0, gil=0.0), 4, 2.0),  # two for four
+        (Load(1.0, cpu=0.0, gil=0.0), 8, 1.0),  # only waiting
+        (Load(1.0, cpu=0.5, gil=0.5), 2, 1.0),  # half the time each
+        (Load(1.0, cpu=0.5, gil=0.5), 3, 1.5),
+    ],
+)
+def test_copies_on_threads(load: Load, copies: int, expected: float) -> None:
+    """The GIL and the processors are shared by those that want them."""
+    assert _time(load, copies) == pytest.approx(expected)
+
+
+def test_no_gil_and_processes() -> None:
+    """In processes, and without a GIL, only processors are shared."""
+    busy = Load(1.0, cpu=1.0, gil=1.0)
+    assert _time(busy, 2, "process") == pytest.approx(1.0)
+    assert _time(busy, 2, free_threads=True) == pytest.approx(1.0)
+
+
+def test_who_waits_beside_one_that_computes() -> None:
+    """Each wait of a function beside one that holds the GIL ends a turn later."""
+    plan = _plan(_task("waits"), _task("computes", 1))
+    loads = {"waits": Load(1.0, waits=500), "computes": Load(5.0, cpu=1.0, gil=1.0)}
+    assert replay(plan, {"waits": loads["waits"]}, 2) == pytest.approx(1.0)
+    assert replay(simplified(plan, {"computes": "process"}, {}), loads, 2) == pytest.approx(5.0)
+    late = replay(_plan(_task("waits"), _task("computes", 1)), {**loads, "computes": Load(
+        1.5, cpu=1.0, gil=1.0)}, 2)  # fmt: skip
+    assert late == pytest.approx(1.5)
+
+
+def test_order_and_slots_count() -> None:
+    """The replay keeps to needs, slots and priorities: it is the scheduler itself."""
+    load = {"a": Load(1.0), "b": Load(1.0), "c": Load(1.0)}
+    chain = _plan(_task("a"), _task("b", 1, needs=("a",)), _task("c", 2, needs=("b",)))
+    assert replay(chain, load, 2) == pytest.approx(3.0)
+    assert replay(_plan(_task("a"), _task("b", 1), _task("c", 2), threads=2), load, 2) == (
+        pytest.approx(2.0)
+    )
+
+
+def test_processes_wait_for_their_server() -> None:
+    """The first processes begin when there is something that forks them."""
+    plan = _plan(_task("a", mode="process"))
+    assert replay(plan, {"a": Load(1.0)}, 2, ready_s=0.25) == pytest.approx(1.25)
+
+
+def _shot(seconds: float, cpu: float, gil: float | None = None, **more: float) -> Shot:
+    cost = Cost(seconds, seconds * cpu, 0.0, gil_share=gil, **more)  # type: ignore[arg-type]
+    return Shot(seconds, cost, 0.0, seconds)
+
+
+def _judge(plan: Plan, gil: bool = True, **known: Known) -> Judge:
+    return Judge(plan, Evidence(known, begins_s=0.0), 2, gil=gil)
+
+
+def _known(thread: Shot, process: Shot | None = None, **fields: object) -> Known:
+    shots = {"thread": [thread] * 3}
+    if process is not None:
+        shots["process"] = [process] * 3
+    return Known(shots, runs=3, **fields)  # type: ignore[arg-type]
+
+
+def test_computing_beside_each_other() -> None:
+    """What holds the GIL becomes a process where several of it run at once, and says why."""
+    plan = _plan(_task("a", items=[0, 0]))
+    known = _known(_shot(1.0, 1.0, 1.0), _shot(1.01, 1.0))
+    verdict = _judge(plan, a=known).verdict()
+    advice = verdict.tasks["a"]
+    assert (advice.mode, advice.advised, advice.confidence) == ("thread", "process", "medium")
+    assert "GIL held 100%" in advice.reason
+    assert verdict.now_s == pytest.approx(2.0)
+    assert verdict.advised_s == pytest.approx(1.01)
+    assert advice.saves_s == pytest.approx(0.99)
+
+
+def test_computing_alone_stays() -> None:
+    """A function that runs alone gains nothing from a process of its own."""
+    known = _known(_shot(1.0, 1.0, 1.0), _shot(1.01, 1.0))
+    assert _judge(_plan(_task("a")), a=known).verdict().tasks["a"].advised == "thread"
+
+
+def test_waiting_stays() -> None:
+    """Neither does one that waits, however many of it there are."""
+    plan = _plan(_task("a", items=[0] * 8))
+    known = _known(_shot(1.0, 0.01, 0.0), _shot(1.01, 0.01))
+    assert _judge(plan, a=known).verdict().tasks["a"].advised == "thread"
+
+
+def test_without_a_gil() -> None:
+    """Where there is none, computing beside each other is no reason."""
+    plan = _plan(_task("a", items=[0, 0]))
+    known = _known(_shot(1.0, 1.0, 1.0), _shot(1.01, 1.0))
+    advice = _judge(plan, gil=False, a=known).verdict().tasks["a"]
+    assert advice.advised == "thread"
+    assert "no GIL" in advice.reason
+
+
+def test_long_holds() -> None:
+    """A function that keeps orch from its loop becomes a process also where nothing is gained."""
+    known = _known(_shot(1.0, 1.0, 1.0, gil_longest_s=0.2), _shot(1.01, 1.0))
+    advice = _judge(_plan(_task("a")), a=known).verdict().tasks["a"]
+    assert advice.advised == "process"
+    assert "0.2 s at a time" in advice.reason
+
+
+def test_one_of_two_is_enough() -> None:
+    """Of two that are in each other's way one may stay where it is, and costs no process."""
+    plan = _plan(_task("a"), _task("b", 1))
+    known = {name: _known(_shot(1.0, 1.0, 1.0), _shot(1.1, 1.0)) for name in "ab"}
+    tasks = _judge(plan, **known).verdict().tasks
+    assert sorted(task.advised for task in tasks.values()) == ["process", "thread"]
+
+
+def test_what_several_at_once_took_counts_more() -> None:
+    """A share of the GIL that was seen is put right by what copies took together."""
+    plan = _plan(_task("a", items=[0, 0]))
+    known = _known(_shot(1.0, 1.0, 0.0), _shot(1.01, 1.0), copies=2, measured=True)
+    known.together = {"thread": 1.9, "process": 1.05}
+    verdict = _judge(plan, a=known).verdict()
+    assert verdict.now_s == pytest.approx(1.9)
+    assert verdict.tasks["a"].advised == "process"
+
+
+MODULE = """
+    import time
+
+    def burns(seconds=0.15):
+        until = time.thread_time() + seconds
+        while time.thread_time() < until:
+            pass
+
+    def sleeps():
+        time.sleep(0.05)
+
+    def fails():
+        raise ValueError("not today")
+"""
+
+
+@pytest.fixture
+def funcs(job: Builder) -> Builder:
+    """Return a builder with functions that compute, wait and fail."""
+    job.module(MODULE)
+    return job
+
+
+def test_nothing_is_known(funcs: Builder) -> None:
+    """Without a run nothing is advised, and the next step is named."""
+    funcs.tasks("a: {mode: thread, function: 'm:burns'}")
+    done = funcs.orch("advise", "job.yaml")
+    assert done.code == 0
+    assert "nothing is known of it yet" in done.out
+    assert funcs.orch("advise", "job.yaml", "--json").tasks["a"]["confidence"] == "none"
+
+
+def test_from_recorded_runs(funcs: Builder) -> None:
+    """What runs have taken is enough for advice; what has changed since does not count."""
+    tasks = """
+        a: {function: 'm:burns', foreach: {i: [1, 2, 3]}}
+        b: {function: 'm:sleeps', needs: [a], foreach: {i: [1, 2, 3]}}
+    """
+    funcs.tasks(tasks, "defaults: {mode: thread}\nlimits: {processes: 3}")
+    for _ in range(2):
+        assert funcs.run().code == 0
+    found = funcs.orch("advise", "job.yaml", "--json").document
+    assert found["tasks"]["b"]["advised"] == "thread"
+    assert found["tasks"]["a"]["evidence"] == "2 recorded"
+    assert found["tasks"]["a"]["seconds"]["thread"] > found["tasks"]["a"]["seconds"]["process"]
+    funcs.module(MODULE + "\n    x = 1\n")
+    assert funcs.orch("advise", "job.yaml", "--json").tasks["a"]["evidence"] == "none"
+
+
+def test_measured(funcs: Builder) -> None:
+    """With ``--measure`` functions are run in both modes; the job and its runs stay as they are."""
+    funcs.tasks(
+        """
+        a: {mode: thread, function: 'm:burns', args: ["{{ params.s }}"], foreach: {i: [1, 2]}}
+        b: {mode: process, function: 'm:sleeps', needs: [a]}
+        c: {mode: subprocess, command: ['true']}
+        """,
+        "params: {s: {type: float, default: 0.1}}",
+    )
+    done = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--times", "1", "--json")
+    assert set(done.tasks) == {"a", "b"}
+    assert {task["evidence"] for task in done.tasks.values()} == {"measured"}
+    assert done.tasks["b"]["advised"] == "thread"
+    assert funcs.runs() == []
+    assert done.document["now_s"] >= done.document["advised_s"]
+    assert [path.name for path in (funcs.root / ".orch").iterdir()] in ([], ["cache"])
+
+
+def test_measured_with_outputs(funcs: Builder) -> None:
+    """Arguments that come from other tasks are those of the newest run; without one it is said."""
+    funcs.tasks(
+        """
+        first: {mode: subprocess, command: [echo, '0.05'], output: json}
+        a: {mode: thread, function: 'm:burns', args: ["{{ tasks.first.output }}"]}
+        """
+    )
+    told = funcs.orch("advise", "job.yaml", "--measure", "--yes")
+    assert "`a` is not measured" in told.err
+    funcs.run()
+    done = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--times", "1", "--json")
+    assert done.tasks["a"]["evidence"] == "measured"
+
+
+def test_a_function_that_fails_is_named(funcs: Builder) -> None:
+    """Measuring ends with what went wrong."""
+    funcs.tasks("a: {mode: thread, function: 'm:fails'}")
+    done = funcs.orch("advise", "job.yaml", "--measure", "--yes")
+    assert done.code == 1
+    assert "task `a` failed as `thread`: ValueError: not today" in done.err
+
+
+def test_asks_before_it_runs_anything(funcs: Builder) -> None:
+    """Without a terminal ``--yes`` is needed; on one it asks, and no is an answer."""
+    funcs.tasks("a: {mode: thread, function: 'm:sleeps'}")
+    done = funcs.orch("advise", "job.yaml", "--measure")
+    assert done.code == 2
+    assert "m:sleeps" in done.err
+    assert "--yes" in done.err
+    ours, theirs = pty.openpty()
+    asking = subprocess.Popen(
+        [*COMMAND, "advise", "job.yaml", "--measure"], stdin=theirs, stdout=theirs, stderr=theirs,
+        cwd=funcs.root, env=funcs.env, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    while b"[y/N]" not in said:
+        said += os.read(ours, 4096)
+    os.write(ours, b"n\n")
+    assert asking.wait(30) == 4
+    os.close(ours)
+    assert funcs.runs() == []
+
+
+def test_apply(funcs: Builder) -> None:
+    """``--apply`` writes the modes that are advised, shows the difference, and keeps comments."""
+    funcs.file("job.yaml", """
+        # what I thought
+        limits: {processes: 2}
+        tasks:
+          a:  # heavy
+            mode: thread  # ?
+            function: m:burns
+            foreach: {i: [1, 2, 3, 4]}
+          b: {mode: process, function: 'm:sleeps', needs: [a]}
+    """)  # fmt: skip
+    before = Path(funcs.root, "job.yaml").read_text()
+    found = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--json", "--times", "1").tasks
+    done = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--apply", "--times", "1")
+    after = Path(funcs.root, "job.yaml").read_text()
+    assert found["b"]["advised"] == "thread"
+    assert "-  b: {mode: process, function: 'm:sleeps', needs: [a]}" in done.out
+    assert "+  b: {mode: thread, function: 'm:sleeps', needs: [a]}" in done.out
+    assert after.replace("mode: process  # ?", "mode: thread  # ?") == before.replace(
+        "b: {mode: process", "b: {mode: thread"
+    )
+    assert funcs.run().code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["job.yaml", "--task", "x"], "no task `x`"),
+        (["job.yaml", "--task", "p"], "`p` is a program"),
+        (["-", "--apply"], "no file to write to"),
+    ],
+)
+def test_mistakes(funcs: Builder, args: list[str], said: str) -> None:
+    """What cannot be advised on is an error of usage."""
+    funcs.tasks("p: {mode: subprocess, command: ['true']}")
+    text = Path(funcs.root, "job.yaml").read_text()
+    done = funcs.orch("advise", *args, stdin=text)
+    assert done.code == 2
+    assert said in done.err
