@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.plan.model import PlanTask
 
 PROBE_TIMEOUT_S = 60.0
+_MOST_SUSPECTS = 20
 
 
 class Checker:
@@ -195,7 +196,26 @@ class Checker:
         for key, said in zip(calls, _probe(list(calls), self.root), strict=False):
             for task in calls[key]:
                 self._say(task, "function", said)
-        return self.problems, self._warnings()
+        return self.problems, [*self._warnings(), *self._hazards()]
+
+    def _hazards(self) -> list[Problem]:
+        """Return what functions on threads may do to each other: suspects, by reading the code."""
+        from orchestrator.hazards import hazards  # noqa: PLC0415 - reads all of the user's code
+
+        suspects = hazards(self.plan)
+        found = [
+            Problem(
+                self._where(self.plan.tasks[suspect.tasks[0]], "function"),
+                f"{suspect.text()}: {suspect.why}",
+                "; or ".join(suspect.ways),
+                level="warning",
+            )
+            for suspect in suspects[:_MOST_SUSPECTS]
+        ]
+        if (more := len(suspects) - _MOST_SUSPECTS) > 0:
+            message = f"{more} more suspects like these are not shown"
+            found.append(Problem(found[-1].where, message, level="warning"))
+        return found
 
     def _warnings(self) -> list[Problem]:
         found = []

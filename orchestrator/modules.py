@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -40,7 +41,7 @@ def find(name: str, root: str) -> Path | None:
         folders = list(spec.submodule_search_locations or ())
         if not folders:
             raise NotThere(f"{quote(path)} is a module, not a package: it has no {quote(part)}")
-        found = importlib.machinery.PathFinder.find_spec(f"{path}.{part}", folders)
+        found = _find_part(f"{path}.{part}", folders)
         if found is None:
             near = did_you_mean(part, _names_in(folders))
             raise NotThere(f"no module {quote(part)} in package {quote(path)}{near}")
@@ -49,6 +50,18 @@ def find(name: str, root: str) -> Path | None:
     if spec.submodule_search_locations is not None and origin is None:
         return None  # a folder without __init__.py
     return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _find_part(name: str, folders: list[str]) -> importlib.machinery.ModuleSpec | None:
+    """Find a module in its package's *folders*."""
+    try:
+        return importlib.machinery.PathFinder.find_spec(name, folders)
+    except KeyError:  # a folder without __init__.py in another: it asks for its parent, imported
+        found = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        part = name.rpartition(".")[2]
+        paths = (os.path.join(folder, part) for folder in folders)
+        found.submodule_search_locations = [path for path in paths if os.path.isdir(path)]
+        return found
 
 
 def _find_top(top: str, root: str) -> importlib.machinery.ModuleSpec | None:

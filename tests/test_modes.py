@@ -646,3 +646,12 @@ def test_thread_that_uses_multiprocessing(job: Builder) -> None:
     )
     job.tasks('a: {mode: thread, function: "m:squares"}')
     assert job.run("--json").tasks["a"]["output"] == [1, 4, 9]
+
+
+def test_folders_without_init(job: Builder) -> None:
+    """A function may be in folders of folders that are no packages of the old kind."""
+    job.file("a/b/c/m.py", "def f():\n    return 'found'\n")
+    job.tasks("a: {mode: thread, function: 'a.b.c.m:f'}\nb: {mode: process, function: 'a.b.c.m:f'}")
+    done = job.run("--json")
+    assert [task["output"] for task in done.tasks.values()] == ["found", "found"]
+    assert job.orch("check", "job.yaml").code == 0

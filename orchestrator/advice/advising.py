@@ -10,11 +10,16 @@ from tempfile import mkdtemp
 from typing import Any
 
 from orchestrator.advice import edit
-from orchestrator.advice.evidence import recorded
+from orchestrator.advice.evidence import of_one, recorded
 from orchestrator.advice.judge import Advice, Judge, Verdict, gil_is_on
 from orchestrator.advice.measure import measurable, measure
 from orchestrator.advice.trial import Trials
+from orchestrator.hazards import Hazard, hazards
 from orchestrator.loading import Loaded, cpus
+from orchestrator.places import in_commands
+from orchestrator.spec.durations import show
+
+_SHOWN, _SUSPECTS = 3, 20
 
 
 def advice(
@@ -23,7 +28,7 @@ def advice(
     names: Collection[str],
     times: int,
     say: Callable[[str], None],
-) -> tuple[Verdict, list[Any]]:
+) -> tuple[Verdict, list[Hazard]]:
     """Return the advice for a job, and its hazards; with *names* those are measured first."""
     evidence = recorded(loaded, Path(state))
     if names:
@@ -35,7 +40,25 @@ def advice(
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on())
-    return judge.verdict(), []
+    return judge.verdict(), hazards(loaded.plan)[:_SUSPECTS]
+
+
+def of_run(loaded: Loaded, folder: str) -> Verdict:
+    """Return the advice that follows from one run, with the modes that it had."""
+    evidence = of_one(loaded, Path(folder))
+    return Judge(loaded.plan, evidence, cpus(), gil=gil_is_on()).verdict()
+
+
+def line(changes: Sequence[Advice], attempts: int, saved_s: float, file: str | None) -> str:
+    """Return the one line of advice at the end of a run."""
+    names = ", ".join(f"`{one.task}`" for one in changes[:_SHOWN])
+    if len(changes) > _SHOWN:
+        names += f" and {len(changes) - _SHOWN} more"
+    following = f" (orch advise {in_commands(file)})" if file is not None else ""
+    return (
+        f"{attempts} thread tasks took turns on the GIL: `mode: process` for {names} would save "
+        f"about {show(saved_s)}{following}"
+    )
 
 
 def _made(state: str) -> str:
@@ -44,7 +67,7 @@ def _made(state: str) -> str:
 
 
 def document(
-    loaded: Loaded, verdict: Verdict, shown: Sequence[Advice], hazards: Sequence[Any]
+    loaded: Loaded, verdict: Verdict, shown: Sequence[Advice], found: Sequence[Hazard]
 ) -> dict[str, Any]:
     """Return the advice as JSON data."""
     return {
@@ -66,7 +89,16 @@ def document(
             }
             for one in shown
         },
-        "hazards": [hazard.text() for hazard in hazards],
+        "hazards": [
+            {
+                "tasks": list(one.tasks),
+                "resource": one.resource,
+                "why": one.why,
+                "places": [str(place) for place in one.places],
+                "ways": list(one.ways),
+            }
+            for one in found
+        ],
     }
 
 

@@ -139,6 +139,14 @@ def recorded(loaded: Loaded, state: Path) -> Evidence:
     return evidence
 
 
+def of_one(loaded: Loaded, folder: Path) -> Evidence:
+    """Return what one run of the job, as it is loaded, tells. Raises ``JournalError``."""
+    evidence = Evidence({name: Known() for name in loaded.plan.tasks})
+    record = Record(folder)
+    _take_in(evidence, loaded, record, list(record.events()), _digests(loaded))
+    return evidence
+
+
 def _digests(loaded: Loaded) -> dict[str, dict[str, str]]:
     """Return what the digest of each function would be in each mode: digest to mode, by tasks."""
     digests = Digests(loaded.plan, loaded.draft.env, loaded.checker.module_file)

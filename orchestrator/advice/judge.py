@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, Known
 from orchestrator.advice.replay import Load, replay, simplified
+from orchestrator.advice.trial import Shot
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.spec.durations import show
 
 _WORTH = 0.01  # of the job's time, from which on another mode is advised
 _WORTH_S = 0.003
+_MOSTLY = 0.5
+_NOTHING_S = 0.001
 _LONG_HOLD_S = 0.05
 _SHORT_S = 0.02
 _SPREAD = 0.15
@@ -169,12 +172,12 @@ class Judge:
     def _advice(self, task: PlanTask, advised: str, seconds: dict[str, float]) -> Advice:
         known = self._known[task.name]
         thread = known.shots.get("thread")
-        words = []
         load = known.load("thread" if thread else "process")
         assert load is not None
-        words.append(f"CPU {load.cpu:.0%} of {show(load.seconds)}")
-        if thread and any(s.cost.gil_share is not None for s in thread) and self._gil:
-            words.append(f"GIL held {load.gil:.0%}")
+        words = ["takes less than 1 ms"]
+        if load.seconds >= _NOTHING_S:
+            words = [f"CPU {load.cpu:.0%} of {show(load.seconds)}"]
+        words += self._about_gil(thread or (), load)
         if thread and self._holds_long(known):
             longest = median(shot.cost.gil_longest_s or 0.0 for shot in thread)
             words.append(f"holds it for {show(longest)} at a time, and orch with it")
@@ -183,8 +186,7 @@ class Judge:
             words.append(f"{known.copies} at once take {', '.join(parts)}")
         other = next((mode for mode in seconds if mode != task.mode), None)
         if other is not None:
-            job = f"the job {show(seconds[task.mode])}, as `{other}` {show(seconds[other])}"
-            words.append(job)
+            words.append(_of_the_job(seconds, task.mode, other))
         if load.cpu > _MOSTLY and task.mode == advised == "thread" and not self._gil:
             words.append("this Python has no GIL")
         confidence = self._confidence(known, load)
@@ -193,14 +195,34 @@ class Judge:
             task.name, task.mode, advised, ", ".join(words), confidence, evidence, seconds
         )
 
+    def _about_gil(self, thread: Sequence[Shot], load: Load) -> list[str]:
+        """Return what was seen of the GIL, in words."""
+        if not self._gil:
+            return []
+        if any(shot.cost.gil_share is not None for shot in thread):
+            return [f"GIL held {load.gil:.0%}"]
+        taken = [s.cost.gil_taken_share for s in thread if s.cost.gil_taken_share is not None]
+        if taken and median(taken) >= _MOSTLY:
+            return [f"beside others the GIL was taken {median(taken):.0%}"]
+        return []
+
     def _confidence(self, known: Known, load: Load) -> str:
         """Return how sure the advice is: low for what is short, or differs from run to run."""
         if load.seconds < _SHORT_S or known.spread > 2 * _SPREAD:
             return "low"
         if known.measured:
             return "high" if known.spread <= _SPREAD else "medium"
-        seen = any(shot.cost.gil_share is not None for shot in known.shots.get("thread", ()))
+        seen = any(
+            share is not None
+            for shot in known.shots.get("thread", ())
+            for share in (shot.cost.gil_share, shot.cost.gil_taken_share)
+        )
         return "medium" if seen or len(known.shots) > 1 else "low"
 
 
-_MOSTLY = 0.5
+def _of_the_job(seconds: Mapping[str, float], mode: str, other: str) -> str:
+    """Return what the job takes with the task in the one mode, and in the other."""
+    now_s, then_s = seconds[mode], seconds[other]
+    if abs(now_s - then_s) < max(_WORTH * now_s, _WORTH_S):
+        return f"the job {show(now_s)} either way"
+    return f"the job {show(now_s)}, as `{other}` {show(then_s)}"

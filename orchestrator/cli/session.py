@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engine import Observer
     from orchestrator.logs import Format
+    from orchestrator.report.turns import Turns
     from orchestrator.running import Run
 
 
@@ -91,6 +92,11 @@ class _Session:
         if log_file is not None:
             self._log.add(log_file, "json" if self._form == "json" else "keyvalue")
         self._failures = Failures(run)
+        self._turns: Turns | None = None
+        if self._log.enabled("info") and any(t.mode == "thread" for t in run.plan.tasks.values()):
+            from orchestrator.report.turns import Turns  # noqa: PLC0415 - not with -q
+
+            self._turns = Turns()
         self._width = max((len(name) for name, _ in run.plan.instances()), default=0)
 
     def _format(self) -> Format:
@@ -98,41 +104,45 @@ class _Session:
             return "console" if self._tty else "keyvalue"
         return "json" if self._form == "json" else "console"
 
+    def _observers(self, run: Run) -> Sequence[Observer]:
+        """Return those who are told what happens."""
+        telling = self._telling
+        observers: list[Observer] = [self._failures]
+        if self._turns is not None:
+            observers.append(self._turns)
+        if self._log.enabled("warning"):
+            from orchestrator.report.narrator import Narrator  # noqa: PLC0415 - not with -q
+
+            observers.append(Narrator(run, self._log))
+        if telling.events:
+            from orchestrator.report.narrator import EventStream  # noqa: PLC0415 - if asked for
+
+            observers.append(EventStream(run, self._out.write))
+        if telling.task_output == "live":
+            from orchestrator.report.tail import LiveOutput  # noqa: PLC0415 - if asked for
+
+            observers.append(LiveOutput(run, self._show_lines))
+        elif self._tty and not telling.quiet and self._form != "json":
+            from orchestrator.report.progress import Progress  # noqa: PLC0415 - on a terminal
+
+            observers.append(Progress(run, self._screen))
+        return observers
+
     def run(self) -> NoReturn:
         """Run, tell, and leave with the exit code."""
         telling, form, out = self._telling, self._form, self._out
-
-        def observe(run: Run) -> Sequence[Observer]:
-            observers: list[Observer] = [self._failures]
-            if self._log.enabled("warning"):
-                from orchestrator.report.narrator import Narrator  # noqa: PLC0415 - not with -q
-
-                observers.append(Narrator(run, self._log))
-            if telling.events:
-                from orchestrator.report.narrator import EventStream  # noqa: PLC0415 - if asked for
-
-                observers.append(EventStream(run, out.write))
-            if telling.task_output == "live":
-                from orchestrator.report.tail import LiveOutput  # noqa: PLC0415 - if asked for
-
-                observers.append(LiveOutput(run, self._show_lines))
-            elif self._tty and not telling.quiet and form != "json":
-                from orchestrator.report.progress import Progress  # noqa: PLC0415 - on a terminal
-
-                observers.append(Progress(run, self._screen))
-            return observers
-
         # what was loaded stays, and events come and go without cycles: look less often
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
         gc.enable()
         try:
-            finished = self._run.go(observe, redirect=True, handle_signals=True)
+            finished = self._run.go(self._observers, redirect=True, handle_signals=True)
         except OrchError as error:
             self._screen.close()
             complain(error, form=form)
             flush_and_leave(error.exit_code)
         self._screen.close()
+        self._advise()
         self._summarize(tails=telling.task_output == "failed")
         if telling.as_json:
             _write_document(self._run, out)
@@ -152,6 +162,18 @@ class _Session:
         width = self._width
         text = "".join(f"{task:<{width}} | {line}\n" for task, _, line in lines)
         self._stderr.write(text.encode("utf-8", "backslashreplace"))
+
+    def _advise(self) -> None:
+        """Tell in a line where another mode would have made the run a good deal shorter."""
+        if self._turns is None:
+            return
+        try:
+            line = self._turns.advice(self._run)
+        except Exception:  # noqa: BLE001 - how the run ended does not depend on it
+            return
+        if line is not None:
+            self._log.log("info", line)
+            self._log.flush()
 
     def _say_dropped(self, sink: Sink) -> None:
         if self._form == "json":

@@ -1,0 +1,238 @@
+"""Reading calls: those that are followed, and what the others are known to touch."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+from orchestrator.hazards import tables
+from orchestrator.hazards.expressions import joined_path, slot_of
+from orchestrator.hazards.frames import Call
+from orchestrator.hazards.library import Given, Library, literal
+from orchestrator.hazards.values import Class, Function, Object, Outside, Text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.hazards.values import Resource, Value
+
+
+class Calls(Library):
+    """Reads calls."""
+
+    def call(self, node: ast.Call) -> Value | None:
+        """Return what a call gives, and record what it touches."""
+        func = node.func
+        if isinstance(func, ast.Attribute):
+            if _is_super(func.value):
+                return self._super(func.attr, node)
+            base = self.receiver(func.value)
+            given = self._given(node)
+            if isinstance(base, Text):
+                return self._of_path(base, func.attr, given)
+            if isinstance(base, Object):
+                return self._of_object(base, func.attr, given)
+            return self._of(self.attribute_of(base, func.attr, func), given, func.attr)
+        target = self.value(func)
+        return self._of(target, self._given(node), "")
+
+    def _given(self, node: ast.Call) -> Given:
+        before, self.seen = self.seen, {}
+        given = Given(node)
+        given.positional = [self.value(argument) for argument in node.args]
+        for keyword in node.keywords:
+            value = self.value(keyword.value)
+            if keyword.arg:
+                given.keywords[keyword.arg] = value
+        if any(isinstance(argument, ast.Starred) for argument in node.args):
+            starred = [isinstance(argument, ast.Starred) for argument in node.args].index(True)
+            given.positional = given.positional[:starred]
+        given.taint, self.seen = self.seen, {**before, **self.seen}
+        return given
+
+    def _of(self, target: Value | None, given: Given, name: str) -> Value | None:
+        node = given.node
+        match target:
+            case Function():
+                return self.invoke(target, given.positional, given.keywords, node, target.receiver)
+            case Class():
+                return self.construct(target, given)
+            case Outside(dotted):
+                return self.outside(dotted, given)
+            case Object(made_by=Class() as kind):
+                method = self.reader.method(kind, "__call__")
+                if method is not None:
+                    return self.invoke(method, given.positional, given.keywords, node, target)
+            case Object(fields=functions) if functions:
+                for _, function in functions:
+                    self._of(function, given, name)
+                return None
+        self.unknown(given, name)
+        return None
+
+    def invoke(
+        self,
+        function: Function,
+        positional: list[Value | None],
+        keywords: dict[str, Value | None],
+        node: ast.AST,
+        receiver: Value | None = None,
+    ) -> Value | None:
+        """Note a call of a function of the job's own; return what it gives."""
+        if receiver is not None and function.receiver is None:
+            function = replace(function, receiver=receiver)
+        target = self.reader.decorated(function)
+        bindings = self.reader.bindings(target, positional, keywords)
+        guards = frozenset(
+            (spot, self.still(source)) for guard in self.guards for spot, source in guard.items()
+        )
+        self.done.calls.append(Call(target, bindings, frozenset(self.held), guards))
+        summary = self.reader.summary(target, bindings)
+        for lock in summary.leaves:
+            self.hold(lock)
+        held = frozenset(self.held.items())
+        for spot in summary.decides:
+            self.seen[spot] = held
+        del node
+        return summary.returned
+
+    def construct(self, kind: Class, given: Given) -> Value | None:
+        """Note that an object of *kind* is made, and return it."""
+        fields = self.reader.fields(kind, given.positional, given.keywords)
+        made: Value | None = Object(kind, fields=fields)
+        method = self.reader.method(kind, "__new__")
+        if method is not None:
+            arguments = [kind, *given.positional]
+            found = self.invoke(method, arguments, given.keywords, given.node)
+            made = found if isinstance(found, Object) and found.resource is not None else made
+            made = replace(made, made_by=kind) if isinstance(made, Object) else made
+        for name in ("__init__", "__post_init__"):
+            method = self.reader.method(kind, name)
+            if method is not None:
+                arguments = given.positional if name == "__init__" else []
+                keywords = given.keywords if name == "__init__" else {}
+                self.invoke(method, arguments, keywords, given.node, made)
+        return made
+
+    def _super(self, name: str, node: ast.Call) -> Value | None:
+        given = self._given(node)
+        function = self.function
+        kind = self.reader.class_around(function) if function else None
+        first = self.first_parameter()
+        if kind is None or first is None:
+            return None
+        method = self.reader.method(kind, name, beyond=True)
+        if method is None:
+            return self._of_object(first, name, given) if isinstance(first, Object) else None
+        return self.invoke(method, given.positional, given.keywords, node, first)
+
+    def first_parameter(self) -> Value | None:
+        """Return what the first parameter is bound to."""
+        if self.function is None or not self.function.node.args.args:
+            return None
+        return self.values.get(self.function.node.args.args[0].arg)
+
+    # objects
+
+    def _of_object(self, base: Object, name: str, given: Given) -> Value | None:
+        node = given.node
+        if isinstance(base.made_by, Class):
+            method = self.reader.method(base.made_by, name)
+            if method is None and name == "start" and self._is_thread(base.made_by):
+                method = self.reader.method(base.made_by, "run")
+            if method is not None:
+                bound = self.reader.bound(method, base)
+                return self.invoke(bound, given.positional, given.keywords, node, bound.receiver)
+            if self.reader.instance_value(base.made_by, name)[0]:
+                return self._of(self.attribute_of(base, name, node), given, name)
+        if name == "enter_context":
+            self.enter(given.at(0))
+        elif name in tables.SAVERS:
+            self.file(given.at(0), "w", node)
+        if base.resource is None or self.is_safe(base):
+            self.unknown(given, name)
+            self._lock_by_hand(base, name)
+            return Object(base.made_by) if name in ("copy", "keys", "values") else None
+        return self._of_shared(base, base.resource, name, given)
+
+    def _lock_by_hand(self, base: Object, name: str) -> None:
+        if base.made_by not in tables.LOCKS or base.resource is None:
+            return
+        if name in ("acquire", "__enter__"):
+            self.hold(base.resource)
+        elif name in ("release", "__exit__"):
+            self.held.pop(base.resource, None)
+
+    def _of_shared(self, base: Object, resource: Resource, name: str, given: Given) -> Value | None:
+        self._method(base, resource, name, given)
+        if name in tables.ELEMENTS:
+            slot = slot_of(base, given.key())
+            if slot is not None:
+                return Object(None, slot, fields=base.fields)
+            return Object(None, base.resource, element=True, fields=base.fields)
+        return Object(None, base.resource, element=True) if name in ("items", "values") else None
+
+    def _is_thread(self, kind: Class) -> bool:
+        return any(
+            isinstance(base, Outside) and base.dotted in ("threading.Thread", "threading.Timer")
+            for base in self.reader.lineage(kind)
+        )
+
+    def _method(  # noqa: C901 - a case for each sort of method
+        self, base: Object, resource: Resource, name: str, given: Given
+    ) -> None:
+        """Record what the method *name* of a shared container, or of something unknown, does."""
+        node, made_by = given.node, base.made_by
+        if isinstance(made_by, str) and made_by not in tables.SHARED_CONTAINERS:
+            if name in tables.METHODS.get(made_by, "").split():
+                self.record(node, resource, "update", "stateful", inside=True)
+            self.unknown(given, name)
+            return
+        slot = slot_of(base, given.key()) if name in ("get", "pop", "setdefault") else None
+        one = resource[0] != "process"
+        if made_by == "Counter" and name in ("update", "subtract"):
+            self.record(node, resource, "update", "augmented", inside=True)
+        elif slot is not None and name == "get":
+            self.record(node, resource, "read", "read", atomic=True, inside=True)
+            self.read(node, slot)
+        elif slot is not None and one:
+            self.record(node, resource, "write", name, atomic=True, inside=True)
+            self.write(node, (slot, False), name, given.taint, one=name == "setdefault")
+        elif name in tables.ONE_STEP:
+            self.write(node, (resource, True), name, given.taint, one=one)
+        elif name in tables.STEPS:
+            self.write(node, (resource, True), name, given.taint, one=False)
+        elif name in tables.LOOKS:
+            self.look(node, resource, "read", one=True)
+        elif name in tables.GOES_THROUGH:
+            self.look(node, resource, one=False)
+        if name not in tables.ONE_STEP:
+            self.unknown(given, name)
+
+    # files
+
+    def _of_path(self, base: Text, name: str, given: Given) -> Value | None:
+        node = given.node
+        mode: str | None = tables.PATH_METHODS.get(name)
+        if name == "open":
+            mode = literal(given.at(0, "mode"), "r")
+        elif name == "mkdir":
+            mode = None if "exist_ok" in given.keywords else "w"
+        if name == "joinpath":
+            return joined_path([base, *given.positional])
+        if name in ("rename", "replace") and len(given.positional) != 1:
+            mode = None  # a text's own replace
+        if mode is not None:
+            self.file(base, mode, node)
+            if name in ("rename", "replace"):
+                self.file(given.at(0), "w", node)
+            return Object("builtins.open") if name == "open" else None
+        if name in ("resolve", "absolute", "expanduser", "as_posix", "__str__"):
+            return base
+        self.unknown(given, name)
+        return None
+
+
+def _is_super(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
+    )

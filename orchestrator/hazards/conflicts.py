@@ -1,0 +1,284 @@
+"""Pairs of tasks that may touch the same at the same time: suspects, never proofs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+
+from orchestrator.hazards import tables
+from orchestrator.hazards.effects import Effect, reading_of
+from orchestrator.hazards.overlap import Overlaps
+from orchestrator.hazards.reader import Reader
+from orchestrator.hazards.words import named, ways, why
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from orchestrator.hazards.effects import Reading
+    from orchestrator.hazards.values import Resource
+    from orchestrator.plan.model import Plan, PlanTask
+
+    Groups = dict[tuple[Any, ...], list[PlanTask]]
+
+# Of what is touched at more places than this, the rest is left out: the first will be told anyway.
+MAX_SITES = 60
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line; *file* is relative to the root of the job where it is below that."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """Two tasks that are suspected to race; the same name twice: instances of one task."""
+
+    tasks: tuple[str, str]
+    resource: str
+    places: tuple[Place, Place]
+    why: str
+    ways: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return one line for a user."""
+        first, second = self.tasks
+        what = self.resource.partition(", ")[0]
+        one, other = self.places
+        at = str(one) if one == other else f"{one}, {other}"
+        if first == second:
+            return f"suspect: `{first}` may run beside itself, and touches {what}: {at}"
+        return (
+            f"suspect: `{first}` and `{second}` may run at the same time, and both touch "
+            f"{what}: {at}"
+        )
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place that touches something in some way."""
+
+    effect: Effect
+
+    @property
+    def weight(self) -> tuple[int, int, bool, int]:
+        """How plainly it shows a race: least first."""
+        effect = self.effect
+        kind = {"update": 0, "write": 1, "read": 2}[effect.kind]
+        # the way through fewest calls stands nearest to what the user has named
+        return kind, len(effect.calls), effect.atomic, effect.line
+
+
+@dataclass
+class Search:
+    """One search through a plan. *compared* counts the pairs of places that were looked at."""
+
+    plan: Plan
+    compared: int = 0
+    read: dict[str, Reading] = field(default_factory=dict)
+    overlaps: Overlaps = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.overlaps = Overlaps(self.plan)
+        self._reader = Reader(self.plan.root)
+        # what is touched, where, and by the tasks of which groups
+        self._sites: dict[Resource, dict[Site, list[list[PlanTask]]]] = {}
+        self._examples: dict[Any, tuple[PlanTask, PlanTask] | None] = {}
+
+    def run(self) -> list[Hazard]:
+        """Return the suspects, in the order of their places."""
+        if self.plan.threads < 2:  # noqa: PLR2004 - nothing runs beside anything
+            return []
+        for tasks in self._groups().values():
+            self._touch(tasks)
+        found: dict[tuple[Place, Place], Hazard] = {}
+        for resource, sites in self._sites.items():
+            for hazard in self._in(resource, sites):
+                first, second = sorted(hazard.places, key=lambda place: (place.file, place.line))
+                found.setdefault((first, second), hazard)
+        return sorted(
+            found.values(), key=lambda hazard: [(p.file, p.line) for p in hazard.places]
+        )  # fmt: skip
+
+    def _groups(self) -> Groups:
+        """Return the tasks whose function, and the state in which it is called, are the same."""
+        groups: Groups = {}
+        for task in self.plan.tasks.values():
+            if task.mode != "thread" or task.function is None or task.skip is not None:
+                continue
+            args = len(task.args) if isinstance(task.args, list | tuple) else None
+            kwargs = tuple(task.kwargs) if isinstance(task.kwargs, dict) else None
+            joined = task.consume is not None
+            own_cwd = task.cwd is not None
+            groups.setdefault((task.function, args, kwargs, joined, own_cwd), []).append(task)
+        return groups
+
+    def _reading(self, function: str) -> Reading:
+        if function not in self.read:
+            self.read[function] = reading_of(function, self._reader)
+        return self.read[function]
+
+    def _touch(self, tasks: list[PlanTask]) -> None:
+        """Note what the tasks of one group touch."""
+        one = tasks[0]
+        reading = self._reading(one.function or "")
+        passed = _passed(one, reading)
+        for effect in reading.effects:
+            match effect.resource:
+                case ("parameter", *_):
+                    for task in tasks:
+                        self._bind(task, effect, reading)
+                case ("file", path):
+                    self._file(effect, path, tasks)
+                case ("default", _, name) if not effect.calls and _parameter(name) in passed:
+                    pass
+                case resource if resource != tables.CWD or one.cwd is None:
+                    self._note(resource, effect, tasks)
+        if reading.file:
+            lives = Effect(tables.LIFE, "read", reading.file, reading.line, how="lives")
+            self._note(tables.LIFE, lives, tasks)
+
+    def _note(self, resource: Resource, effect: Effect, tasks: list[PlanTask]) -> None:
+        site = Site(replace(effect, resource=resource, calls=effect.calls[:1]))
+        self._sites.setdefault(resource, {}).setdefault(site, []).append(tasks)
+
+    def _bind(self, task: PlanTask, effect: Effect, reading: Reading) -> None:
+        """Note the file that *task* names by the argument that *effect* is about."""
+        _, name, *around = effect.resource
+        given = _argument(task, name, reading)
+        if not isinstance(given, str) or not given:
+            return
+        before, after = around or ("", "")
+        path = f"{before}{given}{after}"
+        if not path.startswith("/"):
+            relative = replace(effect, resource=tables.CWD, kind="read", how="relative")
+            if task.cwd is None:
+                self._note(tables.CWD, relative, [task])
+        self._file(effect, path, [task])
+
+    def _file(self, effect: Effect, path: str, tasks: list[PlanTask]) -> None:
+        for task in tasks if tasks[0].cwd is not None else tasks[:1]:
+            folder = task.cwd if task.cwd is not None else ""
+            if not os.path.isabs(path) and not isinstance(folder, str):
+                continue  # a template: nobody knows where
+            full = os.path.normpath(os.path.join(self.plan.root, folder, path))
+            together = [task] if task.cwd is not None else tasks
+            self._note(("file", full), effect, together)
+
+    def _in(self, resource: Resource, sites: dict[Site, list[list[PlanTask]]]) -> Iterator[Hazard]:
+        """Yield the suspects that touch *resource*: one for two functions, the plainest."""
+        if all(site.effect.kind == "read" for site in sites):
+            return
+        told: set[frozenset[str]] = set()
+        order = sorted(sites, key=lambda site: site.weight)[:MAX_SITES]
+        for index, one in enumerate(order):
+            if one.effect.kind == "read":
+                return
+            for other in order[index:]:
+                self.compared += 1
+                if not _conflict(one.effect, other.effect):
+                    continue
+                tasks = self._example(sites[one], sites[other])
+                if tasks is None:
+                    continue
+                functions = frozenset(task.function or "" for task in tasks)
+                if functions in told or (resource == tables.LIFE and told):
+                    continue
+                told.add(functions)
+                yield self._hazard(resource, one.effect, other.effect, tasks)
+
+    def _example(
+        self, first: list[list[PlanTask]], second: list[list[PlanTask]]
+    ) -> tuple[PlanTask, PlanTask] | None:
+        # the same tasks meet again at each thing that their functions share
+        key = (tuple(map(id, first)), tuple(map(id, second)))
+        if key not in self._examples:
+            ones = first[0] if len(first) == 1 else [task for tasks in first for task in tasks]
+            others = second[0] if len(second) == 1 else [t for tasks in second for t in tasks]
+            self._examples[key] = self.overlaps.example(ones, others)
+        return self._examples[key]
+
+    def _hazard(
+        self, resource: Resource, one: Effect, other: Effect, tasks: tuple[PlanTask, PlanTask]
+    ) -> Hazard:
+        names, places = [task.name for task in tasks], [self._place(one), self._place(other)]
+        if tasks[0].order > tasks[1].order:
+            names.reverse()
+            places.reverse()
+        return Hazard(
+            (names[0], names[1]),
+            named(resource, self.plan.root),
+            (places[0], places[1]),
+            why(one, other),
+            ways(resource, one, other),
+        )
+
+    def _place(self, effect: Effect) -> Place:
+        file, root = effect.file, os.path.join(os.path.realpath(self.plan.root), "")
+        real = os.path.realpath(file)
+        return Place(real[len(root) :] if real.startswith(root) else file, effect.line)
+
+
+def hazards(plan: Plan) -> list[Hazard]:
+    """Return the pairs of places at which tasks of *plan* on threads are suspected to race.
+
+    Two functions are told about once for each thing that both touch, by the plainest pair of
+    places. The work grows with the tasks, and with the pairs of places, not with pairs of tasks.
+    """
+    return Search(plan).run()
+
+
+def _conflict(one: Effect, other: Effect) -> bool:
+    """Tell whether two effects on the same resource, in two threads, may harm."""
+    if one.kind == other.kind == "read" or one.accepted or other.accepted:
+        return False
+    if one.locks & other.locks or (one.atomic and other.atomic):
+        return False
+    if one.inside != other.inside and one.resource[0] != "process":
+        return False
+    return not (_makes_once(one, other) or _makes_once(other, one))
+
+
+def _makes_once(one: Effect, other: Effect) -> bool:
+    """Tell whether *one* makes something under a lock if it lacks, and *other* just looks at it.
+
+    Whoever looks without the lock sees nothing or all of it, and tries again under the lock.
+    """
+    made = one.kind == "update" and one.how == "checked" and bool(one.locks)
+    return made and other.kind == "read" and other.atomic
+
+
+def _passed(task: PlanTask, reading: Reading) -> frozenset[str]:
+    """Return the parameters that *task* gives a value to."""
+    names = set(task.kwargs) if isinstance(task.kwargs, dict) else set()
+    if isinstance(task.args, list | tuple):
+        names |= set(reading.parameters[: len(task.args) + (task.consume is not None)])
+    return frozenset(names)
+
+
+def _parameter(default: str) -> str:
+    """Return the parameter that a resource ``function.parameter['key']`` is the default of."""
+    return default.partition("[")[0].rpartition(".")[2]
+
+
+def _argument(task: PlanTask, name: str, reading: Reading) -> Any:
+    """Return what *task* gives for parameter *name*; None where that is not known."""
+    if isinstance(task.kwargs, dict) and name in task.kwargs:
+        return task.kwargs[name]
+    if not isinstance(task.args, list | tuple):
+        return None
+    first = int(task.consume is not None)
+    if name in reading.parameters:
+        index = reading.parameters.index(name) - first
+        if 0 <= index < len(task.args):
+            return task.args[index]
+        if index < 0:
+            return None
+    return dict(reading.texts).get(name)

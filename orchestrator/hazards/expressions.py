@@ -1,0 +1,399 @@
+"""Reading expressions: what they stand for, and what they touch on the way."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import os
+
+from orchestrator.hazards import tables
+from orchestrator.hazards.frames import Frame
+from orchestrator.hazards.sources import imported, named
+from orchestrator.hazards.values import (
+    Class,
+    Function,
+    Object,
+    Outside,
+    Own,
+    Text,
+    deeper,
+    kept_by,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.hazards.frames import Taint
+    from orchestrator.hazards.values import Resource, Value
+
+_BUILTIN = frozenset(dir(builtins))
+_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+_LITERALS = {ast.List: "list", ast.Set: "set", ast.Dict: "dict", ast.ListComp: "list",
+             ast.SetComp: "set", ast.DictComp: "dict", ast.GeneratorExp: "generator",
+             ast.Tuple: "tuple"}  # fmt: skip
+
+
+class Expressions(Frame):
+    """Reads expressions."""
+
+    def call(self, node: ast.Call) -> Value | None:
+        """Return what a call gives."""
+        raise NotImplementedError
+
+    def value(  # noqa: C901, PLR0912 - a case for each kind of expression
+        self, node: ast.AST | None
+    ) -> Value | None:
+        """Return what *node* stands for, and record what it touches."""
+        match node:
+            case None:
+                return None
+            case ast.Constant(value=constant):
+                return Text(constant) if isinstance(constant, str) else None
+            case ast.Name():
+                return self._name(node)
+            case ast.Attribute():
+                return self.attribute_of(self.receiver(node.value), node.attr, node)
+            case ast.Subscript():
+                return self._subscript(node)
+            case ast.Call():
+                return self.call(node)
+            case ast.JoinedStr() | ast.BinOp():
+                return self._text(node)
+            case ast.BoolOp() | ast.IfExp():
+                return self._either(node)
+            case ast.Compare():
+                self._compare(node)
+                return None
+            case ast.NamedExpr(target=ast.Name(id=name)):
+                value = self.value(node.value)
+                self.bind(name, value, self.seen)
+                return value
+            case ast.Lambda():
+                path = f"{self.name}.<lambda>" if self.name else "<lambda>"
+                return Function(self.module.name, path, node, closure=self.snapshot())
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+                self._comprehension(node)
+                return Object(_LITERALS[type(node)])
+            case ast.List() | ast.Set() | ast.Dict() | ast.Tuple():
+                found = [self.value(child) for child in ast.iter_child_nodes(node)]
+                functions = tuple(("", one) for one in found if isinstance(one, Function))
+                return Object(_LITERALS[type(node)], fields=functions)
+            case ast.Yield() | ast.YieldFrom():
+                self.give(self.value(node.value), node)
+                self.done.yields_under |= frozenset(self.held)
+                return None
+            case ast.Await() | ast.Starred():
+                return self.value(node.value)
+        for child in ast.iter_child_nodes(node):
+            self.value(child)
+        return None
+
+    def made_from(self, node: ast.AST | None) -> tuple[Value | None, Taint]:
+        """Return what *node* stands for, and what that was made from."""
+        before, self.seen = self.seen, {}
+        value = self.value(node)
+        taint, self.seen = self.seen, {**before, **self.seen}
+        return value, taint
+
+    def receiver(self, node: ast.AST) -> Value | None:
+        """Return what *node* stands for, to look into it: which object it is decides nothing."""
+        before = dict(self.seen)
+        value = self.value(node)
+        if isinstance(value, Object) and value.resource is not None:
+            self.seen = before
+        return value
+
+    def give(self, value: Value | None, node: ast.AST) -> None:
+        """Note that *value* leaves the function."""
+        if isinstance(value, Object) and value.resource is not None and not self.is_safe(value):
+            effect = self.effect(
+                node, value.resource, "read", "iterated", inside=True, atomic=value.element
+            )
+            self.done.given.append(effect)
+
+    def escape(self, value: Value | None, node: ast.AST) -> None:
+        """Record that somebody who is not followed looks through *value*."""
+        if isinstance(value, Object) and value.resource is not None and not self.is_safe(value):
+            self.look(node, value.resource, one=value.element)
+
+    def is_safe(self, value: Object) -> bool:
+        """Tell whether several threads may use *value* at once."""
+        if isinstance(value.made_by, Class):
+            return any(
+                isinstance(base, Outside) and base.dotted in tables.SAFE
+                for base in self.reader.lineage(value.made_by)
+            )
+        return value.made_by in tables.SAFE
+
+    def _name(self, node: ast.Name) -> Value | None:
+        name = node.id
+        if name not in self.globals:
+            if name in self.local and name not in self.nonlocals:
+                self.seen.update(self.taints.get(name, {}))
+                return self.values.get(name)
+            if name in self.closure:
+                return self._around(node)
+        found = self.reader.member(self.module.name, name)
+        if found is None and name in _BUILTIN:
+            return Outside(f"builtins.{name}")
+        return self._touched(found, node)
+
+    def _around(self, node: ast.Name) -> Value | None:
+        """Return what a name of a function around this one stands for."""
+        value, kept = self.closure[node.id], self.kept(node.id)
+        if kept is None or isinstance(value, Function | Class | Outside | Own):
+            self.seen.update(self.taints.get(node.id, {}))
+            return value
+        if isinstance(value, Object) and value.resource is not None:
+            return value
+        made_by = value.made_by if isinstance(value, Object) else None
+        return self._touched(Object(made_by, kept), node)
+
+    def _touched(self, value: Value | None, node: ast.AST) -> Value | None:
+        if isinstance(value, Object) and value.resource is not None and not value.element:
+            self.read(node, value.resource)
+        return value
+
+    def attribute_of(self, base: Value | None, name: str, node: ast.AST) -> Value | None:
+        """Return what ``base.name`` stands for."""
+        match base:
+            case Outside(dotted):
+                full = f"{dotted}.{name}"
+                if full in tables.OBJECTS:
+                    return Object(*tables.OBJECTS[full])
+                return Outside(full)
+            case Own(module):
+                found = self.reader.member(module, name) or self.reader.submodule(module, name)
+                return self._touched(found, node)
+            case Class():
+                return self._touched(self.reader.class_member(base, name, base), node)
+            case Function(module, path) if not name.startswith("__"):
+                return self._touched(Object(None, ("attribute", module, f"{path}.{name}")), node)
+            case Object():
+                return self._member(base, name, node)
+        return None
+
+    def _member(self, base: Object, name: str, node: ast.AST) -> Value | None:
+        if self.is_safe(base):
+            return None
+        if isinstance(base.made_by, Class):
+            return self._own_member(base, base.made_by, name, node)
+        if base.resource is None or base.made_by is not None:
+            return None
+        if base.element:
+            self.look(node, base.resource, "read", one=True)
+            return base
+        return self._touched(Object(None, deeper(base.resource, f".{name}")), node)
+
+    def _own_member(self, base: Object, kind: Class, name: str, node: ast.AST) -> Value | None:
+        if name == "__class__":
+            return kind
+        method = self.reader.method(kind, name)
+        if method is not None:
+            bound = self.reader.bound(method, base)
+            if self.reader.is_property(method):
+                return self.invoke(method, [], {}, node, base)
+            return bound
+        for field, given in base.fields:
+            if field == name:
+                return self._touched(given, node)
+        known, value = self.reader.instance_value(kind, name)
+        if not known:
+            return self._touched(self.reader.class_member(kind, name, base), node)
+        if base.resource is None:
+            return value
+        slot = deeper(base.resource, f".{name}")
+        if isinstance(value, Text):
+            self.read(node, slot)
+        return self._touched(kept_by(value, slot), node)
+
+    def invoke(
+        self,
+        function: Function,
+        positional: list[Value | None],
+        keywords: dict[str, Value | None],
+        node: ast.AST,
+        receiver: Value | None = None,
+    ) -> Value | None:
+        """Note a call of a function of the job's own; return what it gives."""
+        raise NotImplementedError
+
+    def _subscript(self, node: ast.Subscript) -> Value | None:
+        if isinstance(node.value, ast.Call) and _is_globals(node.value):
+            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+            if isinstance(key, str):
+                return self._touched(self.reader.member(self.module.name, key), node)
+        base = self.receiver(node.value)
+        self.value(node.slice)
+        if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
+            return None
+        if isinstance(base.made_by, Class):
+            method = self.reader.method(base.made_by, "__getitem__")
+            if method is not None:
+                return self.invoke(method, [None], {}, node, base)
+        return self.item(base, node.slice, node)
+
+    def item(self, base: Object, key: ast.AST | None, node: ast.AST) -> Value | None:
+        """Return what *base* holds at *key*, and record the look at it."""
+        resource = base.resource
+        assert resource is not None
+        slot = slot_of(base, key)
+        if slot is None:
+            self.look(node, resource, "read", one=not isinstance(key, ast.Slice))
+            return Object(None, resource, element=True, fields=base.fields)
+        self.record(node, resource, "read", "read", atomic=True, inside=True)
+        self.read(node, slot)
+        return Object(None, slot, fields=base.fields)
+
+    def _text(self, node: ast.JoinedStr | ast.BinOp) -> Value | None:
+        parts: list[ast.AST] = []
+        if isinstance(node, ast.BinOp):
+            parts = [node.left, node.right]
+        else:
+            parts = [p.value if isinstance(p, ast.FormattedValue) else p for p in node.values]
+        values = []
+        for part in parts:
+            value = self.value(part)
+            values.append(value)
+            if isinstance(node, ast.JoinedStr) and not isinstance(value, Text):
+                self.escape(value, part)
+        if not all(isinstance(value, Text) for value in values):
+            return None
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            return joined_path(values)
+        if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.Add):
+            return None
+        whole: Text | None = Text("")
+        for value in values:
+            whole = whole.plus(value) if whole and isinstance(value, Text) else None
+        return whole
+
+    def _either(self, node: ast.BoolOp | ast.IfExp) -> Value | None:
+        if isinstance(node, ast.IfExp):
+            self.test(node.test)
+            choices = [node.body, node.orelse]
+        else:
+            choices = node.values
+        found = [self.value(choice) for choice in choices]
+        known = [value for value in found if value is not None]
+        shared = [v for v in known if isinstance(v, Object) and v.resource is not None]
+        return next(iter([*shared, *known]), None)
+
+    def test(self, node: ast.expr) -> Taint:
+        """Read a condition; return what it looks at."""
+        before, self.seen = self.seen, {}
+        stack = [node]
+        while stack:
+            part = stack.pop()
+            match part:
+                case ast.UnaryOp(op=ast.Not()):
+                    stack.append(part.operand)
+                case ast.BoolOp():
+                    stack.extend(reversed(part.values))
+                case ast.Name() | ast.Attribute():
+                    value = self.value(part)
+                    if isinstance(value, Object) and value.made_by in tables.SHARED_CONTAINERS:
+                        self.escape(value, part)
+                case _:
+                    self.value(part)
+        taint, self.seen = self.seen, {**before, **self.seen}
+        return taint
+
+    def _compare(self, node: ast.Compare) -> None:
+        sides = [node.left, *node.comparators]
+        for index, side in enumerate(sides):
+            within = index > 0 and isinstance(node.ops[index - 1], ast.In | ast.NotIn)
+            if not within:
+                self.value(side)
+                continue
+            base = self.receiver(side)
+            if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
+                continue
+            if isinstance(base.made_by, Class):
+                method = self.reader.method(base.made_by, "__contains__")
+                if method is not None:
+                    self.invoke(method, [None], {}, node, base)
+                    continue
+            self.item(base, sides[index - 1], node)
+
+    def iterate(self, node: ast.AST) -> Value | None:
+        """Record that *node* is gone through; return what one of its elements stands for."""
+        value = self.receiver(node)
+        if not isinstance(value, Object) or self.is_safe(value):
+            return None
+        if isinstance(value.made_by, Class):
+            for name in ("__iter__", "__next__"):
+                method = self.reader.method(value.made_by, name)
+                if method is not None:
+                    self.invoke(method, [], {}, node, value)
+        if value.resource is None:
+            return None
+        if value.made_by in tables.ITERATORS:
+            self.record(node, value.resource, "update", "stepped", inside=True)
+        else:
+            self.look(node, value.resource, one=False)
+        return Object(None, value.resource, element=True)
+
+    def _comprehension(self, node: _COMPREHENSIONS) -> None:
+        values, taints, local = dict(self.values), dict(self.taints), set(self.local)
+        for part in node.generators:
+            element = self.iterate(part.iter)
+            self.bind_all(part.target, element, self.seen)
+            for condition in part.ifs:
+                self.test(condition)
+        if isinstance(node, ast.DictComp):
+            self.value(node.key)
+            self.value(node.value)
+        else:
+            self.value(node.elt)
+        self.values, self.taints, self.local = values, taints, local
+
+    def bind_all(self, target: ast.AST, element: Value | None, taint: Taint) -> None:
+        """Bind all names in *target* to parts of *element*."""
+        for part in ast.walk(target):
+            if isinstance(part, ast.Name):
+                if part.id not in self.globals:
+                    self.local.add(part.id)
+                self.bind(part.id, element, taint)
+
+    def importing(self, node: ast.Import | ast.ImportFrom) -> None:
+        """Bind what an import inside of the function binds."""
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            module, inner = imported(self.module, node, name)
+            if not module:
+                continue
+            base = named(module, self.reader.sources)
+            value: Value | None = base
+            if inner:
+                value = self.reader.from_module(base, inner)
+            self.values[name] = value
+
+
+def _is_globals(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id == "globals"
+
+
+def slot_of(base: Object, key: ast.AST | None) -> Resource | None:
+    """Return the resource that a literal key leads to; None where the key is not written out."""
+    if base.element or base.resource is None or not isinstance(key, ast.Constant):
+        return None
+    if base.made_by in ("list", "deque", "set"):
+        return None  # what stands at an index is another thing after an insertion
+    return deeper(base.resource, f"[{key.value!r}]")
+
+
+def joined_path(values: list[Value | None]) -> Text | None:
+    """Return the path that *values* make together."""
+    whole: Text | None = None
+    for value in values:
+        if not isinstance(value, Text):
+            return None
+        if whole is None:
+            whole = value
+            continue
+        whole = whole.below(value)
+        if whole is None:
+            return None
+    if whole is not None and whole.parameter is None:
+        return Text(os.path.normpath(whole.before)) if whole.before else whole
+    return whole

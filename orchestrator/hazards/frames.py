@@ -1,0 +1,226 @@
+"""One function being read: its names, the locks held, what it has touched so far."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from orchestrator.hazards.values import Function, Object, Value, deeper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Literal
+
+    from orchestrator.hazards.reader import Reader
+    from orchestrator.hazards.sources import Module
+    from orchestrator.hazards.values import Resource
+
+    Kind = Literal["read", "write", "update"]
+
+# What a value was made from: each resource with the locks under which it was read. A lock that is
+# let go and taken again is another: what was read before may be stale.
+# The flag tells whether it was what the object holds that was read, and not which object it is.
+Spot = tuple[tuple[str, ...], bool]
+Taint = dict[Spot, frozenset[tuple[tuple[str, ...], int]]]
+Bindings = tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """That a function touches something which other threads may touch as well.
+
+    *kind* ``update`` is a read with a write that depends on it. *calls* are the functions through
+    which it was reached, *locks* those that are held there. *atomic*: a single step that leaves
+    the object whole, and that does not depend on what is in it. *accepted*: the line says that
+    sharing is meant. *how* says in one word what the code does. *inside*: what the object holds is
+    touched, and not which object it is.
+    """
+
+    resource: Resource
+    kind: Kind
+    file: str
+    line: int
+    calls: tuple[str, ...] = ()
+    locks: frozenset[Resource] = frozenset()
+    accepted: bool = False
+    atomic: bool = False
+    how: str = ""
+    inside: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a function of the job's own, with what its parameters are bound to.
+
+    *guards* is what was looked at to decide about the call, each with the locks held ever since.
+    """
+
+    function: Function
+    bindings: Bindings
+    locks: frozenset[Resource]
+    guards: frozenset[tuple[Spot, frozenset[Resource]]] = frozenset()
+
+
+@dataclass
+class Summary:
+    """What one function does by itself, and whom it calls.
+
+    *given* are the shared objects that it returns or yields, *decides* what that depends on;
+    *yields_under* are the locks held where it yields, *leaves* those still held at its end.
+    """
+
+    effects: list[Effect] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    returned: Value | None = None
+    given: list[Effect] = field(default_factory=list)
+    decides: set[Spot] = field(default_factory=set)
+    yields_under: frozenset[Resource] = frozenset()
+    leaves: frozenset[Resource] = frozenset()
+
+
+class Frame:
+    """The state while one function is read, and the record of what it touches."""
+
+    def __init__(self, reader: Reader, module: Module, function: Function | None) -> None:
+        self.reader, self.module, self.function = reader, module, function
+        self.name = function.path if function else ""
+        self.closure = dict(function.closure) if function else {}
+        self.local: set[str] = set()
+        self.globals: set[str] = set()
+        self.nonlocals: set[str] = set()
+        self.values: dict[str, Value | None] = {}
+        self.taints: dict[str, Taint] = {}
+        self.held: dict[Resource, int] = {}
+        self.seen: Taint = {}
+        self.guards: list[Taint] = []
+        self.done = Summary()
+        self.lines: range = range(0)
+        self._holds = 0
+
+    def record(
+        self,
+        node: ast.AST,
+        resource: Resource,
+        kind: Kind,
+        how: str,
+        *,
+        atomic: bool = False,
+        inside: bool = False,
+        locks: frozenset[Resource] | None = None,
+    ) -> None:
+        """Record that *node* touches *resource*."""
+        self.done.effects.append(
+            self.effect(node, resource, kind, how, atomic=atomic, inside=inside, locks=locks)
+        )
+
+    def effect(
+        self,
+        node: ast.AST,
+        resource: Resource,
+        kind: Kind,
+        how: str,
+        *,
+        atomic: bool = False,
+        inside: bool = False,
+        locks: frozenset[Resource] | None = None,
+    ) -> Effect:
+        """Return the effect that *node* touches *resource*."""
+        line = getattr(node, "lineno", 0)
+        shared = self.module.accepted
+        accepted = bool(shared) and any(number in shared for number in (line, *self.lines))
+        held = frozenset(self.held) if locks is None else locks
+        return Effect(
+            resource, kind, self.module.file, line, (), held, accepted, atomic, how, inside
+        )  # fmt: skip
+
+    def read(self, node: ast.AST, resource: Resource, how: str = "read") -> None:
+        """Record that a name or slot is read. What is computed from now on depends on it."""
+        self.record(node, resource, "read", how, atomic=True)
+        self.seen[resource, False] = frozenset(self.held.items())
+
+    def look(self, node: ast.AST, resource: Resource, how: str = "iterated", *, one: bool) -> None:
+        """Record a look at what an object holds; with *one*, in a single step."""
+        self.record(node, resource, "read", how, atomic=one, inside=True)
+        self.seen[resource, True] = frozenset(self.held.items())
+
+    def write(self, node: ast.AST, spot: Spot, how: str, taint: Taint, *, one: bool) -> None:
+        """Record a write of what was made from *taint*.
+
+        It is an update where that, or a condition that it stands under, has looked at *spot*.
+        """
+        resource, inside = spot
+        source, found = taint.get(spot), "computed"
+        for guard in self.guards:
+            if spot in guard:
+                source, found = guard[spot], "checked"
+        if source is None:
+            self.record(node, resource, "write", how, atomic=one, inside=inside)
+            return
+        self.record(node, resource, "update", found, inside=inside, locks=self.still(source))
+
+    def still(self, source: frozenset[tuple[Resource, int]]) -> frozenset[Resource]:
+        """Return which of the locks of *source* have been held ever since."""
+        return frozenset(lock for lock, hold in source if self.held.get(lock) == hold)
+
+    def hold(self, lock: Resource) -> None:
+        """Take *lock*; one that is held already is held on."""
+        if lock not in self.held:
+            self._holds += 1
+            self.held[lock] = self._holds
+
+    def bind(self, name: str, value: Value | None, taint: Taint) -> None:
+        """Bind a local name."""
+        self.values[name] = value
+        self.taints[name] = dict(taint)
+
+    def kept(self, name: str) -> Resource | None:
+        """Return what *name* of a function around this one is, where that outlives the call."""
+        holder = self.function.holder if self.function else None
+        if holder is None or name not in self.closure:
+            return None
+        return deeper(holder, f".{name}")
+
+    def snapshot(self) -> tuple[tuple[str, Value | None], ...]:
+        """Return the local names, for functions inside."""
+        names = {**self.closure, **dict.fromkeys(self.local), **self.values}
+        return tuple(names.items())
+
+
+def locals_of(node: ast.AST) -> Iterator[tuple[str, str]]:  # noqa: C901 - a case for each binding
+    """Yield the names that a function binds, each with ``local``, ``global`` or ``nonlocal``."""
+    body = node.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else []
+    stack: list[ast.AST] = list(body)
+    while stack:
+        part = stack.pop()
+        match part:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name, "local"
+                continue
+            case ast.ClassDef(name=name):
+                yield name, "local"
+                continue
+            case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp():
+                continue
+            case ast.Global(names=names):
+                yield from ((name, "global") for name in names)
+            case ast.Nonlocal(names=names):
+                yield from ((name, "nonlocal") for name in names)
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                yield name, "local"
+            case ast.ExceptHandler(name=str() as name):
+                yield name, "local"
+            case ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name):
+                yield name, "local"
+            case ast.Import() | ast.ImportFrom():
+                for alias in part.names:
+                    yield alias.asname or alias.name.partition(".")[0], "local"
+        stack.extend(ast.iter_child_nodes(part))
+
+
+def is_fresh(value: Value | None) -> bool:
+    """Tell whether *value* says nothing that a function called with it could use."""
+    return value is None or (
+        isinstance(value, Object) and value.resource is None and not isinstance(value.made_by, str)
+        and value.made_by is None
+    )  # fmt: skip

@@ -1,0 +1,254 @@
+"""Reading calls of what is not the job's own, and stores to what outlives a call."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field, replace
+
+from orchestrator.hazards import tables
+from orchestrator.hazards.expressions import Expressions, joined_path
+from orchestrator.hazards.values import Class, Function, Object, Outside, Own, Text, deeper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.hazards.frames import Taint
+    from orchestrator.hazards.values import Resource, Value
+
+_LATER = frozenset({"submit", "apply_async", "run_in_executor", "to_thread"})
+_AS_IT_IS = frozenset(
+    {"isinstance", "issubclass", "id", "callable", "hasattr", "type", "super", "bool"}
+)
+_ABSOLUTE = ("/", "~")
+
+
+@dataclass
+class Given:
+    """The arguments of a call, read; *taint* is what they were made from."""
+
+    node: ast.Call
+    positional: list[Value | None] = field(default_factory=list)
+    keywords: dict[str, Value | None] = field(default_factory=dict)
+    taint: Taint = field(default_factory=dict)
+
+    def at(self, index: int, name: str = "") -> Value | None:
+        """Return the argument at *index*, or the one called *name*."""
+        if index < len(self.positional):
+            return self.positional[index]
+        return self.keywords.get(name)
+
+    def key(self) -> ast.expr | None:
+        """Return the first argument as it is written."""
+        return self.node.args[0] if self.node.args else None
+
+
+class Library(Expressions):
+    """Knows what calls touch that are not followed."""
+
+    def unknown(self, given: Given, name: str) -> None:
+        """Take it that a call which is not followed looks through what it is given."""
+        for index, value in enumerate(given.positional):
+            if isinstance(value, Function):
+                rest = given.positional[index + 1 :] if name in _LATER else []
+                keywords = given.keywords if name in _LATER else {}
+                self.invoke(value, rest, keywords, given.node, value.receiver)
+            else:
+                self.escape(value, given.node)
+        for value in given.keywords.values():
+            if isinstance(value, Function):
+                self.invoke(value, [], {}, given.node, value.receiver)
+            else:
+                self.escape(value, given.node)
+
+    def file(self, path: Value | None, mode: str, node: ast.AST) -> None:
+        """Record that *path* is opened with *mode*."""
+        if not isinstance(path, Text):
+            return
+        if path.parameter is None:
+            if not path.before:
+                return
+            resource: Resource = ("file", path.before)
+            if not path.before.startswith(_ABSOLUTE):
+                self.record(node, tables.CWD, "read", "relative")
+        elif path.before or path.after:
+            resource = ("parameter", path.parameter, path.before, path.after)
+        else:
+            resource = ("parameter", path.parameter)
+        if "+" in mode:
+            self.record(node, resource, "update", "opened")
+        elif set(mode) & set("wax"):
+            self.record(node, resource, "write", "opened")
+            self.record(node, tables.UMASK, "read", "created")
+        else:
+            self.record(node, resource, "read", "opened")
+
+    def outside(self, dotted: str, given: Given) -> Value | None:
+        """Record what a call of *dotted*, which is not the job's own, touches."""
+        node = given.node
+        for resource, kind in tables.touched_by(dotted):
+            self.touch(resource, kind, node, dotted)
+        if dotted in tables.STARTERS:
+            self._starts(given)
+        if dotted in tables.OPENERS:
+            return self._opens(dotted, given)
+        if dotted == "os.makedirs" and "exist_ok" not in given.keywords:
+            self.file(given.at(0), "w", node)
+        for index, mode in enumerate(tables.MOVERS.get(dotted, ())):
+            self.file(given.at(index), mode, node)
+        if dotted in ("fcntl.flock", "fcntl.lockf", "msvcrt.locking"):
+            if "LOCK_UN" not in ast.unparse(node):
+                self.hold(("process", "file lock"))
+            return None
+        if dotted == "os.getenv":
+            self.item(Object("dict", tables.ENVIRON), given.key(), node)
+            return None
+        name = dotted.rpartition(".")[2]
+        if dotted.startswith("builtins."):
+            return self._builtin(name, given)
+        return self._made(dotted, name, given)
+
+    def _opens(self, dotted: str, given: Given) -> Value | None:
+        position, mode_at, mode = tables.OPENERS[dotted]
+        if mode_at is not None:
+            mode = literal(given.at(mode_at, "mode"), mode)
+        self.file(given.at(position, "file"), mode, given.node)
+        return Object("builtins.open" if "open" in dotted else dotted)
+
+    def touch(self, resource: Resource, kind: str, node: ast.AST, dotted: str) -> None:
+        """Record that a call of *dotted* touches something that the process has one of."""
+        if kind == "read":
+            self.record(node, resource, "read", dotted)
+            self.seen[resource, False] = frozenset(self.held.items())
+        elif kind == "write":
+            self.record(node, resource, "write", dotted)
+        else:
+            self.record(node, resource, "update", dotted)
+
+    def _starts(self, given: Given) -> None:
+        if "env" not in given.keywords:
+            self.record(given.node, tables.ENVIRON, "read", "inherited", inside=True)
+        if "cwd" not in given.keywords:
+            self.record(given.node, tables.CWD, "read", "inherited")
+
+    def _made(self, dotted: str, name: str, given: Given) -> Value | None:
+        """Return what a call of an outside name other than a builtin gives."""
+        node = given.node
+        first = given.at(0)
+        if dotted in tables.PATHS:
+            return joined_path(given.positional)
+        if dotted in tables.CHANGERS:
+            if isinstance(first, Object) and first.resource is not None:
+                self.record(node, first.resource, "update", "changed", inside=True)
+            return None
+        if dotted in tables.CONTAINERS:
+            self.unknown(given, name)
+            return Object(tables.CONTAINERS[dotted])
+        if name.endswith("Semaphore") and dotted in tables.LOCKS:
+            count = node.args[0] if node.args else None
+            single = count is None or getattr(count, "value", 0) == 1
+            return Object(dotted if single else "threading.local")
+        if isinstance(first, Function) and dotted in tables.TRANSPARENT:
+            return first
+        if isinstance(first, Function) and dotted == "functools.partial":
+            return replace(first, ahead=(*first.ahead, *given.positional[1:]))
+        if dotted in ("copy.copy", "copy.deepcopy"):
+            self.escape(first, node)
+            return Object(first.made_by) if isinstance(first, Object) else None
+        self.unknown(given, name)
+        return Object(dotted)
+
+    def _builtin(  # noqa: C901 - a case for each function
+        self, name: str, given: Given
+    ) -> Value | None:
+        node, first = given.node, given.at(0)
+        attribute = node.args[1] if len(node.args) > 1 else None
+        literal = attribute.value if isinstance(attribute, ast.Constant) else None
+        if name == "len":
+            if isinstance(first, Object) and first.resource is not None:
+                self._length(first, first.resource, node)
+        elif name == "setattr" and isinstance(literal, str):
+            self.store_attribute(first, literal, node, given.taint)
+        elif name == "getattr" and isinstance(literal, str):
+            return self.attribute_of(first, literal, node)
+        elif name == "type" and isinstance(first, Object) and isinstance(first.made_by, Class):
+            return first.made_by
+        elif name == "next":
+            return self._next(first, node)
+        elif name == "str":
+            if isinstance(first, Text):
+                return first
+            self.unknown(given, name)
+        elif name in ("iter", "map", "filter", "zip", "enumerate"):
+            self.unknown(given, name)
+            return Object(f"builtins.{name}")
+        elif f"builtins.{name}" in tables.CONTAINERS:
+            self.unknown(given, name)
+            return Object(tables.CONTAINERS[f"builtins.{name}"])
+        elif name not in _AS_IT_IS:
+            self.unknown(given, name)
+        return Object(f"builtins.{name}") if name in ("frozenset", "object", "range") else None
+
+    def _length(self, first: Object, resource: Resource, node: ast.AST) -> None:
+        if isinstance(first.made_by, Class):
+            method = self.reader.method(first.made_by, "__len__")
+            if method is not None:
+                self.invoke(method, [], {}, node, first)
+                return
+        self.look(node, resource, "measured", one=False)
+
+    def _next(self, first: Value | None, node: ast.AST) -> Value | None:
+        if not isinstance(first, Object) or first.resource is None or self.is_safe(first):
+            return None
+        if first.made_by in tables.ITERATORS:
+            self.record(node, first.resource, "update", "stepped", inside=True)
+        return None
+
+    def store_attribute(
+        self, base: Value | None, name: str, node: ast.AST, taint: Taint, *, augmented: bool = False
+    ) -> None:
+        """Record that ``base.name`` is set to what was made from *taint*."""
+        resource: Resource | None = None
+        match base:
+            case Own(module):
+                resource = ("global", module, name)
+            case Outside(dotted):
+                word = tables.STORES.get(f"{dotted}.{name}") or tables.STORES.get(dotted)
+                resource = ("process", word) if word else ("global", dotted, name)
+            case Class(module, path) | Function(module, path):
+                if isinstance(base, Class):
+                    base = self.reader.holder_of(base, name)
+                    module, path = base.module, base.path
+                resource = ("attribute", module, f"{path}.{name}")
+            case Object() if base.resource is not None and not self.is_safe(base):
+                if base.element:
+                    self._store_inside(base.resource, node, taint, augmented=augmented)
+                    return
+                resource = deeper(base.resource, f".{name}")
+        if resource is None:
+            return
+        if augmented:
+            self.record(node, resource, "update", "augmented")
+        else:
+            self.write(node, (resource, False), "set", taint, one=False)
+
+    def _store_inside(
+        self, resource: Resource, node: ast.AST, taint: Taint, *, augmented: bool
+    ) -> None:
+        if augmented:
+            self.record(node, resource, "update", "augmented", inside=True)
+        else:
+            self.write(node, (resource, True), "set", taint, one=False)
+
+    def enter(self, value: Value | None) -> None:
+        """Hold *value* where it is a lock."""
+        if not isinstance(value, Object) or value.resource is None:
+            return
+        # what nobody knows, and is entered: a lock out of a mapping, or made elsewhere
+        if value.made_by is None or value.made_by in tables.LOCKS:
+            self.hold(value.resource)
+
+
+def literal(value: Value | None, default: str) -> str:
+    """Return the text that *value* is; *default* where it is not known."""
+    if isinstance(value, Text) and value.parameter is None:
+        return value.before
+    return default

@@ -1,0 +1,328 @@
+"""The job's own functions, classes and globals, each looked at once."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+from orchestrator.hazards import tables
+from orchestrator.hazards.frames import Summary, is_fresh
+from orchestrator.hazards.sources import Sources, imported, instance_values, named
+from orchestrator.hazards.values import Class, Function, Object, Outside, Own, Text, kept_by
+from orchestrator.hazards.walker import Walker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.hazards.frames import Bindings
+    from orchestrator.hazards.sources import Module
+    from orchestrator.hazards.values import Value
+
+MAX_DEPTH = 20
+MAX_SUMMARIES = 4000
+_MAX_BASES = 20
+_UNREADABLE = (RecursionError, AttributeError, TypeError, ValueError, KeyError, IndexError)
+
+
+class Reader:
+    """Answers what names stand for, and what functions do; keeps every answer."""
+
+    def __init__(self, root: str) -> None:
+        self.sources = Sources(root)
+        self._members: dict[tuple[str, str], Value | None] = {}
+        self._summaries: dict[tuple[Function, Bindings], Summary] = {}
+        self._decorated: dict[Function, Function] = {}
+        self._depth = 0
+        self._limit = MAX_SUMMARIES
+
+    def allow(self) -> None:
+        """Let the next function of a task be followed as far as any other."""
+        self._limit = len(self._summaries) + MAX_SUMMARIES
+
+    # names of modules
+
+    def member(self, module: str, name: str) -> Value | None:
+        """Return what *name* of an own module stands for."""
+        key = (module, name)
+        if key not in self._members:
+            self._members[key] = Object(None, ("global", module, name))  # while it is looked for
+            self._members[key] = self._find_member(module, name)
+        return self._members[key]
+
+    def submodule(self, module: str, name: str) -> Value | None:
+        """Return module ``module.name`` where that is an own one."""
+        found = named(f"{module}.{name}", self.sources)
+        return found if isinstance(found, Own) else None
+
+    def from_module(self, base: Value, name: str) -> Value | None:
+        """Return what ``from base import name`` binds."""
+        if isinstance(base, Own):
+            return self.member(base.name, name) or self.submodule(base.name, name)
+        assert isinstance(base, Outside)
+        full = f"{base.dotted}.{name}"
+        if full in tables.OBJECTS:
+            return Object(*tables.OBJECTS[full])
+        return named(full, self.sources)
+
+    def _find_member(self, module: str, name: str) -> Value | None:
+        source = self.sources.module(module)
+        if source is None:
+            return None
+        node = source.names.get(name)
+        match node:
+            case None:
+                return self._by_star(source, name)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                return Function(module, name, node)
+            case ast.ClassDef():
+                return Class(module, name, node)
+            case ast.Import() | ast.ImportFrom():
+                base, inner = imported(source, node, name)
+                found = named(base, self.sources)
+                return self.from_module(found, inner) if inner else found
+        return self._global(source, name, node)
+
+    def _by_star(self, source: Module, name: str) -> Value | None:
+        for star in source.stars:
+            found = self.from_module(named(source.absolute(star), self.sources), name)
+            if isinstance(found, Class | Function | Object | Text):
+                return found
+        return None
+
+    def _global(self, source: Module, name: str, node: ast.AST) -> Value:
+        module = source.name
+        value = self.evaluate(module, node)
+        if name in source.rebound:
+            for other in source.rebound[name]:
+                if value is None or isinstance(value, Text):
+                    value = self.evaluate(module, other)
+            if not isinstance(value, Object) or value.resource is not None:
+                value = Object(None)
+        return kept_by(value, ("global", module, name))
+
+    def evaluate(self, module: str, node: ast.AST | None) -> Value | None:
+        """Return what an expression at the top of *module* stands for."""
+        source = self.sources.module(module)
+        if source is None or node is None or self._depth > MAX_DEPTH:
+            return None
+        self._depth += 1
+        try:
+            return Walker(self, source, None).value(node)
+        except _UNREADABLE:
+            return None
+        finally:
+            self._depth -= 1
+
+    # functions
+
+    def summary(self, function: Function, bindings: Bindings) -> Summary:
+        """Return what *function* does by itself when called so; nothing where it is not followed.
+
+        What it returns is unknown while it is being read: the calls of a recursion.
+        """
+        key = (function, bindings)
+        known = self._summaries.get(key)
+        if known is not None:
+            return known
+        source = self.sources.module(function.module)
+        if source is None or self._depth > MAX_DEPTH or len(self._summaries) > self._limit:
+            return Summary()
+        self._summaries[key] = Summary()
+        self._depth += 1
+        walker = Walker(self, source, function)
+        try:
+            found = walker.walk(function.node, bindings)
+        except _UNREADABLE:
+            found = walker.done
+        finally:
+            self._depth -= 1
+        if _is_generator(function.node) and not self.is_context_manager(function):
+            found.returned = Object("generator")
+        self._summaries[key] = found
+        return found
+
+    def bindings(
+        self,
+        function: Function,
+        positional: list[Value | None],
+        keywords: dict[str, Value | None],
+        *,
+        for_task: bool = False,
+    ) -> Bindings:
+        """Return what the parameters of *function* are bound to, as far as that matters.
+
+        *for_task*: no arguments are known; each parameter without a mutable default is its own.
+        """
+        spec = function.node.args
+        names = [argument.arg for argument in spec.posonlyargs + spec.args]
+        bound: dict[str, Value] = {}
+        for name, default in _defaults(spec):
+            value = self.evaluate(function.module, default)
+            if isinstance(value, Object) and value.made_by is not None:
+                resource = ("default", function.module, f"{function.path}.{name}")
+                bound[name] = kept_by(value, resource)
+            elif value is not None and not isinstance(value, Object):
+                bound[name] = value
+        if for_task:
+            every = names + [argument.arg for argument in spec.kwonlyargs]
+            for name in every:
+                if not isinstance(bound.get(name), Object):
+                    bound[name] = Text("", name)
+        positional = [*function.ahead, *positional]
+        if function.receiver is not None and names:
+            positional = [function.receiver, *positional]
+        given = {**dict(zip(names, positional, strict=False)), **keywords}
+        for name, value in given.items():
+            bound.pop(name, None)
+            if value is not None and not is_fresh(value):
+                bound[name] = value
+        return tuple(sorted(bound.items(), key=lambda item: item[0]))
+
+    def decorated(self, function: Function) -> Function:
+        """Return what stands for *function* once its own decorators have been applied."""
+        if function.bare or isinstance(function.node, ast.Lambda):
+            return function
+        if function not in self._decorated:
+            self._decorated[function] = function
+            self._decorated[function] = self._decorate(function)
+        return self._decorated[function]
+
+    def _decorate(self, function: Function) -> Function:
+        found = replace(function, bare=True)
+        assert not isinstance(function.node, ast.Lambda)
+        for node in reversed(function.node.decorator_list):
+            decorator = self.evaluate(function.module, node)
+            if not isinstance(decorator, Function):
+                continue
+            made = self.summary(decorator, self.bindings(decorator, [found], {})).returned
+            if isinstance(made, Function) and made.node is not found.node:
+                holder = ("attribute", function.module, function.path)
+                receiver = function.receiver
+                found = replace(made, holder=holder, bare=True, receiver=receiver)
+        return found
+
+    def is_context_manager(self, function: Function) -> bool:
+        """Tell whether *function* is decorated to stand in a ``with``."""
+        return any(
+            isinstance(made := self.evaluate(function.module, node), Outside)
+            and made.dotted in ("contextlib.contextmanager", "contextlib.asynccontextmanager")
+            for node in getattr(function.node, "decorator_list", ())
+        )
+
+    # classes
+
+    def lineage(self, kind: Class) -> list[Class | Outside]:
+        """Return *kind* and its bases, depth first, each once."""
+        found: list[Class | Outside] = []
+        stack: list[Class | Outside] = [kind]
+        while stack and len(found) < _MAX_BASES:
+            one = stack.pop()
+            if one in found:
+                continue
+            found.append(one)
+            if isinstance(one, Class):
+                bases = [self.evaluate(one.module, base) for base in one.node.bases]
+                stack += [b for b in reversed(bases) if isinstance(b, Class | Outside)]
+        return found
+
+    def method(self, kind: Class, name: str, *, beyond: bool = False) -> Function | None:
+        """Return the method *name* of *kind* or of a base; *beyond*: of a base only."""
+        for base in self.lineage(kind)[beyond:]:
+            if isinstance(base, Class):
+                found = self.sources.methods_of(base).get(name)
+                if found is not None:
+                    return found
+        return None
+
+    def bound(self, method: Function, receiver: Value) -> Function:
+        """Return *method* as it is found on *receiver*."""
+        marks = _marks(method)
+        if "staticmethod" in marks:
+            return method
+        if "classmethod" in marks and isinstance(receiver, Object):
+            assert isinstance(receiver.made_by, Class)
+            return replace(method, receiver=receiver.made_by)
+        return replace(method, receiver=receiver)
+
+    def is_property(self, method: Function) -> bool:
+        """Tell whether *method* is called by looking at it."""
+        return not {"property", "cached_property"}.isdisjoint(_marks(method))
+
+    def instance_value(self, kind: Class, name: str) -> tuple[bool, Value | None]:
+        """Return whether methods of *kind* set the attribute *name*, and to what."""
+        for base in self.lineage(kind):
+            if isinstance(base, Class):
+                values = instance_values(base)
+                if name in values:
+                    return True, self.evaluate(base.module, values[name])
+        return False, None
+
+    def fields(
+        self, kind: Class, positional: list[Value | None], keywords: dict[str, Value | None]
+    ) -> tuple[tuple[str, Value], ...]:
+        """Return the attributes that the constructor of *kind* sets to what it is given."""
+        method = self.method(kind, "__init__")
+        if method is None:
+            return ()
+        given = dict(self.bindings(method, [Object(kind), *positional], keywords))
+        return tuple(
+            (name, given[node.id])
+            for name, node in instance_values(kind).items()
+            if isinstance(node, ast.Name) and node.id in given
+        )
+
+    def class_member(self, kind: Class, name: str, receiver: Value) -> Value | None:
+        """Return what *name* in the body of *kind*, or of a base, stands for."""
+        for base in self.lineage(kind):
+            if not isinstance(base, Class):
+                continue
+            method = self.sources.methods_of(base).get(name)
+            if method is not None:
+                classy = "classmethod" in _marks(method)
+                return replace(method, receiver=receiver) if classy else method
+            values = self.sources.class_values(base)
+            if name in values:
+                value = self.evaluate(base.module, values[name])
+                return kept_by(value, ("attribute", base.module, f"{base.path}.{name}"))
+        if name.startswith("__") or not isinstance(receiver, Class):
+            return None
+        return Object(None, ("attribute", kind.module, f"{kind.path}.{name}"))
+
+    def holder_of(self, kind: Class, name: str) -> Class:
+        """Return where an assignment to *name* of *kind* is seen: there, or where it stood."""
+        for base in self.lineage(kind):
+            if isinstance(base, Class) and name in self.sources.class_values(base):
+                return base
+        return kind
+
+    def class_around(self, function: Function) -> Class | None:
+        """Return the class in whose body *function* stands."""
+        names = function.path.split(".")
+        found = self.member(function.module, names[0])
+        return found if isinstance(found, Class) and len(names) > 1 else None
+
+
+def _marks(method: Function) -> set[str]:
+    decorators = getattr(method.node, "decorator_list", ())
+    return {getattr(node, "id", getattr(node, "attr", "")) for node in decorators}
+
+
+def _defaults(spec: ast.arguments) -> list[tuple[str, ast.expr]]:
+    names = [argument.arg for argument in spec.posonlyargs + spec.args]
+    found = list(zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True))
+    for argument, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
+        if default is not None:
+            found.append((argument.arg, default))
+    return found
+
+
+def _is_generator(node: ast.AST) -> bool:
+    stack: list[ast.AST] = []
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        stack += node.body
+    while stack:
+        part = stack.pop()
+        if isinstance(part, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            stack.extend(ast.iter_child_nodes(part))
+    return False

@@ -1,0 +1,54 @@
+"""Functions that took turns on the GIL in a run: whether that is worth a line of advice."""
+
+from __future__ import annotations
+
+from orchestrator.events import Ended
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from orchestrator.running import Run
+
+_TAKEN = 0.5  # the share of its time beside others during which one of them held the GIL
+WORTH = 0.1  # of the run, from which on it is told
+
+
+class Turns:
+    """Watches for functions on threads that were in each other's way."""
+
+    tick_s: float | None = None
+
+    def __init__(self) -> None:
+        self._lost_s = 0.0
+        self._attempts = 0
+
+    def told(self, events: Sequence[Any]) -> None:
+        """Take note of what attempts on threads waited for while others had the GIL."""
+        for event in events:
+            if event.__class__ is not Ended or event.cost is None:
+                continue
+            cost = event.cost
+            if cost.gil_taken_share is not None and cost.gil_taken_share >= _TAKEN:
+                self._attempts += 1
+                self._lost_s += max(0.0, cost.wall_s - (cost.cpu_s or 0.0)) * cost.gil_taken_share
+
+    def tick(self) -> None:
+        """Nothing to do while nothing happens."""
+
+    def advice(self, run: Run) -> str | None:
+        """Return the line; None where it would not be worth it."""
+        took_s = run.scheduler.now
+        if self._attempts < 2 or self._lost_s < WORTH * took_s:  # noqa: PLR2004 - turns take two
+            return None
+        from orchestrator.advice import advising  # noqa: PLC0415 - for runs that it is worth it
+
+        found = advising.of_run(run.loaded, run.path)
+        changes = [one for one in found.tasks.values() if one.advised != one.mode == "thread"]
+        if not changes or found.now_s is None or found.advised_s is None:
+            return None
+        saved_s = found.now_s - found.advised_s
+        if saved_s < WORTH * took_s:
+            return None
+        return advising.line(changes, self._attempts, saved_s, run.loaded.file)

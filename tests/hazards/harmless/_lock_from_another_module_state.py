@@ -1,0 +1,4 @@
+import threading
+
+LOCK = threading.Lock()
+STATE = {"n": 0}

@@ -1,0 +1,6 @@
+# tasks: a=note, b=note
+NOTES = []
+
+
+def note(text):
+    NOTES.append(text)

@@ -1,0 +1,16 @@
+# tasks: a=first, m=middle, b=second
+# needs: m->a, b->m
+# modes: m=subprocess
+import os
+
+
+def first():
+    os.chdir("/tmp")
+
+
+def middle():
+    return 1
+
+
+def second():
+    return os.getcwd()

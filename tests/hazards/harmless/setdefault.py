@@ -1,0 +1,6 @@
+# tasks: a=group, b=group
+GROUPS = {}
+
+
+def group(key, value):
+    GROUPS.setdefault(key, []).append(value)

@@ -1,0 +1,7 @@
+# tasks: a=mute, b=mute
+import sys
+import io
+
+
+def mute():
+    sys.stdout = io.StringIO()  # here

@@ -1,0 +1,7 @@
+# tasks: a=fetch, b=fetch
+def fetch(url):
+    fetch.calls += 1  # here
+    return url.upper()
+
+
+fetch.calls = 0
