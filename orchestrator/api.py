@@ -151,6 +151,10 @@ def run_job(
     file = job.file if isinstance(job, Job) else job
     choices = Choices(params=dict(params or {}), only=only, skip=skip)
     loaded: Loaded = load(str(file), choices)
+    if any(task.auto for task in loaded.plan.tasks.values()):
+        from orchestrator.advice import auto  # noqa: PLC0415 - few leave it open
+
+        auto.settle(loaded, str(state_dir) if state_dir else None)
     run = Run(loaded, clock, state_dir=str(state_dir) if state_dir else None, fail_fast=fail_fast)
     main = threading.current_thread() is threading.main_thread()
     run.go(lambda _: (), redirect=False, handle_signals=main)

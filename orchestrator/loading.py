@@ -73,6 +73,7 @@ class Loaded(Struct):
     names: dict[str, Any] = {}
     problems: list[Problem] = []
     secrets: Secrets | None = None
+    chosen: dict[str, tuple[str, str]] = {}  # modes of tasks that leave it open, and why
 
     @cached_property
     def digests(self) -> dict[str, str]:

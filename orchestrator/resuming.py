@@ -117,7 +117,12 @@ def _loaded(record: Record, meta: dict[str, Any]) -> Loaded:
         recorded=meta["params"],
     )
     is_gone = file == STDIN or not Path(file).exists()
-    return load(file, choices, data=record.source() if is_gone else None)
+    loaded = load(file, choices, data=record.source() if is_gone else None)
+    modes = {row.name: row.mode for row in record.tasks}
+    for name, task in loaded.plan.tasks.items():
+        if task.auto:  # as it was when the run began
+            task.mode = "process" if modes.get(name) == "process" else "thread"
+    return loaded
 
 
 def _changed(record: Record, loaded: Loaded) -> list[str]:

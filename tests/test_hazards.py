@@ -362,7 +362,7 @@ def test_too_many_suspects_are_cut(job: Builder) -> None:
     """Nobody reads hundreds of warnings: the rest is counted."""
     lines = "".join(f"X{n} = 0\ndef f{n}():\n    global X{n}\n    X{n} += 1\n" for n in range(30))
     job.module(lines)
-    tasks = "".join(f"t{n}: {{function: 'm:f{n}', replicas: 2}}\n" for n in range(30))
+    tasks = "".join(f"t{n}: {{function: 'm:f{n}', foreach: {{i: [1, 2]}}}}\n" for n in range(30))
     job.tasks(tasks, "defaults: {mode: thread}")
     done = job.orch("check", "job.yaml")
     assert "10 more suspects like these are not shown" in done.err

@@ -153,11 +153,12 @@ def _digests(loaded: Loaded) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, task in loaded.plan.tasks.items():
         modes = FUNCTION_MODES if task.function is not None else (task.mode,)
-        found[name] = {digests.of(_in_mode(task, mode)): mode for mode in modes}
+        found[name] = {digests.of(in_mode(task, mode)): mode for mode in modes}
     return found
 
 
-def _in_mode(task: PlanTask, mode: str) -> PlanTask:
+def in_mode(task: PlanTask, mode: str) -> PlanTask:
+    """Return *task* as it would be in *mode*."""
     return PlanTask(**{**fields_of(task), "mode": mode})
 
 

@@ -44,6 +44,10 @@ def _order(found: Plan) -> list[PlanTask]:
     return [found.tasks[name] for name in pipelines.start_order(found)]
 
 
+def _mode(task: PlanTask) -> str:
+    return "auto" if task.auto else task.mode
+
+
 def what(task: PlanTask) -> str:
     """Return what a task runs, in a few words."""
     if task.function is not None:
@@ -115,7 +119,7 @@ def _text(found: Plan) -> str:
         name = f"{task.name}{_instances(task)}"
         extra = "".join(f"  [{part}]" for part in _conditions(task))
         text = printable(f"{what(task)}{_ways(task)}{extra}")
-        lines.append(f"  {name:<{width}}  {task.mode:<10}  {text}\n")
+        lines.append(f"  {name:<{width}}  {_mode(task):<10}  {text}\n")
     if found.queues:
         lines.append("\nqueues\n")
         width = max(map(len, found.queues))
@@ -154,7 +158,7 @@ def _task_document(task: PlanTask) -> dict[str, Any]:
         if getattr(task, key) is not None
     }
     return {
-        "mode": task.mode,
+        "mode": _mode(task),
         **targets,
         "args": _unfilled(list(task.args) if isinstance(task.args, tuple) else task.args),
         "kwargs": _unfilled(task.kwargs),
@@ -196,7 +200,7 @@ def _mermaid(found: Plan) -> str:
     ids = {name: f"t{index}" for index, name in enumerate(found.tasks)}
     for task in found.tasks.values():
         left, right = _SHAPES[task.mode]
-        label = f"{task.name}{_instances(task)}<br>{task.mode}"
+        label = f"{task.name}{_instances(task)}<br>{_mode(task)}"
         lines.append(f'  {ids[task.name]}{left}"{label}"{right}\n')
     for task in found.tasks.values():
         arrow = "-->" if task.run_when == "succeeded" else f"-- {task.run_when} -->"
@@ -211,7 +215,7 @@ def _dot(found: Plan) -> str:
     shapes = {"thread": "ellipse", "process": "box", "subprocess": "component"}
     lines = [f'digraph "{found.name}" {{\n']
     for task in found.tasks.values():
-        label = f"{task.name}{_instances(task)}\\n{task.mode}"
+        label = f"{task.name}{_instances(task)}\\n{_mode(task)}"
         lines.append(f'  "{task.name}" [shape={shapes[task.mode]}, label="{label}"];\n')
     for task in found.tasks.values():
         style = "" if task.run_when == "succeeded" else f' [label="{task.run_when}"]'

@@ -34,6 +34,10 @@ def start(request: Request) -> None:
         choices = given.choices(request.params, request.only, request.skip)
         data = given.job_bytes(request.file)
         loaded = load(request.file, choices, data=data, keep=True, state_dir=state_dir)
+        if any(task.auto for task in loaded.plan.tasks.values()):
+            from orchestrator.advice import auto  # noqa: PLC0415 - few leave it open
+
+            auto.settle(loaded, state_dir)
         return Run(
             loaded,
             given.Started.clock,

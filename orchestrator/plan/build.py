@@ -198,15 +198,19 @@ class _TaskBuilder:
             message = f"no `mode`; expected {listing(MODES)}, here or in `defaults`"
             self._problem((), message, at_key=True)
         else:
-            self._pair(mode)
+            self._pair("thread" if mode == "auto" else mode)
         implied = self._compile()
-        result = PlanTask(self.name, order, mode or "thread")
+        auto = mode == "auto"
+        result = PlanTask(self.name, order, mode if mode and not auto else "thread", auto=auto)
         for key, value in keys.items():
             # None: what stood there was refused; arguments are then not known to be none
             if key in _PLAIN_KEYS and (value is not None or key in ("args", "kwargs")):
                 setattr(result, key, value)
         if (source := queues.source_of(result.foreach)) is not None:
             result.source, result.foreach = source, None
+        if auto and (source or result.publish is not None or result.consume is not None):
+            message = "`auto` does not go with queues; expected `thread` or `process`"
+            self._problem(("mode",), message)
         if keys.get("env"):
             result.env = self._env()
         if "ok_exit_codes" in keys:

@@ -122,6 +122,7 @@ class PlanTask(Struct):
     timeout_s: float | None = None
     grace_s: float = 10.0
     skip: str | None = None
+    auto: bool = False  # its mode is settled when a run begins
     templated: bool = False  # whether any of it held a template in the file
 
     @property

@@ -78,6 +78,8 @@ class Narrator:
         tasks = len(run.plan.tasks)
         if run.past is None:
             log.log("info", "run started", job=run.plan.name, tasks=tasks)
+            for name, (mode, reason) in run.loaded.chosen.items():
+                log.log("info", "mode chosen", task=name, mode=mode, reason=reason)
         else:
             self._resumed(run.past, tasks)
         if limits := platform_limits():

@@ -480,10 +480,11 @@ class Retry(Model):
 class TaskKeys(Model):
     """The keys that a task and ``defaults`` share."""
 
-    mode: Annotated[Mode, _one_of(*MODES)] | None = Field(
+    mode: Annotated[Mode | Literal["auto"], _one_of(*MODES, "auto")] | None = Field(
         None,
         description="thread: a function, on a thread of orch's process; process: the same function "
-        "in a process of its own; subprocess: a separate program",
+        "in a process of its own; subprocess: a separate program; auto: thread or process, as "
+        "earlier runs have shown",
     )
     function: (
         Annotated[

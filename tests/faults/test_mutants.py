@@ -34,9 +34,9 @@ MUTANTS = {
     "reap_before_killpg": (
         "runners/children.py",
         """        self.left = self._leftovers.settle(self.pid)
-        _, status = os.waitpid(self.pid, 0)
+        _, status, used = os.wait4(self.pid, 0)
 """,
-        """        _, status = os.waitpid(self.pid, 0)
+        """        _, status, used = os.wait4(self.pid, 0)
         self.left = self._leftovers.settle(self.pid)
 """,
         "test_order.py::test_group_is_seen_to_before_the_reap",

@@ -15,6 +15,7 @@ from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.procfs import children
 from orchestrator.scheduler import Scheduler
 from tests.builder import Builder
+from tests.faults.test_no_orphans import comes_to
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -132,7 +133,7 @@ def test_resume_sweeps(job: Builder) -> None:
     running.signal(signal.SIGKILL)
     running.finish()
     left = int((job.root / "pid").read_text())
-    assert b"66" in _cmdline(left)
+    assert comes_to(lambda: b"66" in _cmdline(left))
     job.file("flag", "")
     done = job.orch("resume")
     for pid in guards:
