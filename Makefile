@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test faults lint bench bench-peers fuzz soak demo clean
+.PHONY: help run test faults lint bench bench-peers fuzz soak demo picture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ run: $(BIN)/orch ## measure Python's standard library: the main job, on real inp
 demo: $(BIN)/orch ## thread or process: see the GIL for yourself
 	@$(BIN)/orch run configs/thread_or_process.yaml -q
 	@$(BIN)/orch logs last table --stdout
+
+picture: $(VENV)/.dev ## docs/advise.svg: what orch advise says of the demo
+	@$(BIN)/python -m tests.benchmarks.picture
 
 test: $(VENV)/.dev ## the whole suite
 	@$(BIN)/python -m pytest -n auto --dist worksteal -q

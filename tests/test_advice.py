@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 from pathlib import Path
 
@@ -311,3 +312,26 @@ def test_mistakes(funcs: Builder, args: list[str], said: str) -> None:
     done = funcs.orch("advise", *args, stdin=text)
     assert done.code == 2
     assert said in done.err
+
+
+def test_ctrl_c_stops_measuring(funcs: Builder) -> None:
+    """A signal ends the function that is being measured, and the command by that signal."""
+    gate = funcs.gate("gate")
+    funcs.module(
+        """
+        from orchestrator import task
+
+        def waits():
+            with open("gate", "w") as file:
+                file.write("x")
+            while True:
+                task.check()
+        """,
+        "slow",
+    )
+    funcs.tasks("a: {mode: thread, function: 'slow:waits'}")
+    running = funcs.start_orch("advise", "job.yaml", "--measure", "--yes")
+    gate.wait()
+    running.signal(signal.SIGINT)
+    assert running.finish().code == -signal.SIGINT
+    assert not list((funcs.root / ".orch").glob("advise-*"))

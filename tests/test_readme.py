@@ -10,7 +10,7 @@ import pytest
 
 TOP = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = ["README.md", "docs/job-file.md", "docs/running.md"]
+PAGES = ["README.md", "docs/job-file.md", "docs/running.md", "docs/advice.md"]
 
 
 def blocks(page):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shlex
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -16,7 +18,6 @@ from orchestrator.advice.measure import measurable, measure
 from orchestrator.advice.trial import Trials
 from orchestrator.hazards import Hazard, hazards
 from orchestrator.loading import Loaded, cpus
-from orchestrator.places import in_commands
 from orchestrator.spec.durations import show
 
 _SHOWN, _SUSPECTS = 3, 20
@@ -54,7 +55,7 @@ def line(changes: Sequence[Advice], attempts: int, saved_s: float, file: str | N
     names = ", ".join(f"`{one.task}`" for one in changes[:_SHOWN])
     if len(changes) > _SHOWN:
         names += f" and {len(changes) - _SHOWN} more"
-    following = f" (orch advise {in_commands(file)})" if file is not None else ""
+    following = f" (orch advise {shlex.quote(os.path.relpath(file))})" if file is not None else ""
     return (
         f"{attempts} thread tasks took turns on the GIL: `mode: process` for {names} would save "
         f"about {show(saved_s)}{following}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from statistics import median
 
 from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, Known
@@ -28,7 +29,8 @@ _MOST_TRIED = 64  # tasks whose other mode is tried, those first that hold the G
 class Advice:
     """What is advised for one task.
 
-    *seconds* are those of the whole job with the task in each mode, and all others as they are.
+    *seconds* are those of the whole job with the task in each mode, and all others as they are;
+    *seconds_alone* what an attempt takes by itself, infinite where that is not known.
     """
 
     task: str
@@ -38,6 +40,7 @@ class Advice:
     confidence: str
     evidence: str
     seconds: dict[str, float] = field(default_factory=dict)
+    seconds_alone: float = inf
 
     @property
     def saves_s(self) -> float:
@@ -192,8 +195,9 @@ class Judge:
         confidence = self._confidence(known, load)
         evidence = "measured" if known.measured else f"{known.runs} recorded"
         return Advice(
-            task.name, task.mode, advised, ", ".join(words), confidence, evidence, seconds
-        )
+            task.name, task.mode, advised, ", ".join(words), confidence, evidence, seconds,
+            load.seconds,
+        )  # fmt: skip
 
     def _about_gil(self, thread: Sequence[Shot], load: Load) -> list[str]:
         """Return what was seen of the GIL, in words."""

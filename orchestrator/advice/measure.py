@@ -7,7 +7,7 @@ from itertools import cycle, islice
 from statistics import median
 
 from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, Known
-from orchestrator.advice.trial import Shot, Trials
+from orchestrator.advice.trial import THREAD, Shot, Trials, Way
 from orchestrator.errors import TemplateError
 from orchestrator.plan.model import Plan, PlanTask
 
@@ -61,26 +61,41 @@ def measure(
         known = Known(measured=True, copies=at_once)
         for mode in FUNCTION_MODES:
             say(f"`{task.name}` as `{mode}`: alone, then {at_once} at once")
-            known.shots[mode] = _alone(trials, task, mode, calls, times)
-            crowd = list(islice(cycle(calls), at_once))
-            usual_s = median(shot.cost.startup_s or 0.0 for shot in known.shots[mode])
-            known.together[mode] = min(
-                _span_s(trials.run(task, mode, crowd, together=True), usual_s) for _ in range(2)
+            known.shots[mode], known.together[mode] = tried(
+                trials, task, Way(mode), calls, times, at_once
             )
         evidence.tasks[task.name] = known
         evidence.server_s = max(evidence.server_s, _server_s(known.shots["process"]))
 
 
+def tried(
+    trials: Trials,
+    task: PlanTask,
+    way: Way,
+    calls: Sequence[dict[str, object]],
+    times: int,
+    at_once: int,
+) -> tuple[list[Shot], float]:
+    """Run *task* one way, alone and several at once: the shots alone, and seconds of the others."""
+    alone = _alone(trials, task, way, calls, times)
+    crowd = list(islice(cycle(calls), at_once))
+    usual_s = median(shot.cost.startup_s or 0.0 for shot in alone)
+    together_s = min(
+        _span_s(trials.run(task, way, crowd, together=True), usual_s) for _ in range(2)
+    )
+    return alone, together_s
+
+
 def _alone(
-    trials: Trials, task: PlanTask, mode: str, calls: Sequence[dict[str, object]], times: int
+    trials: Trials, task: PlanTask, way: Way, calls: Sequence[dict[str, object]], times: int
 ) -> list[Shot]:
     """Run the function one time after the other; the first of a process starts its server."""
-    shots = trials.run(task, mode, calls[:1], together=False)
+    shots = trials.run(task, way, calls[:1], together=False)
     if shots[0].cost.wall_s > _LONG_S:
         return shots
     more = times * 3 if shots[0].cost.wall_s < _SHORT_S else times
-    rest = trials.run(task, mode, list(islice(cycle(calls), more + 1)), together=False)
-    return rest[1:] if mode == "thread" else rest
+    rest = trials.run(task, way, list(islice(cycle(calls), more + 1)), together=False)
+    return rest[1:] if way == THREAD else rest
 
 
 def _span_s(shots: Sequence[Shot], usual_s: float) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.clock import Clock
 from orchestrator.errors import OrchError
@@ -21,6 +22,7 @@ from orchestrator.plan.prepare import Preparer
 from orchestrator.records import fields_of
 from orchestrator.running import Run
 
+_FILLED = ("args", "kwargs", "command", "env", "cwd")
 SAMPLE_S = 0.002  # ten times as often as in other runs
 
 
@@ -30,10 +32,12 @@ class TrialFailed(OrchError):
     exit_code = 1
 
 
-class Interrupted(OrchError):
-    """The user has stopped the measuring."""
+class Interrupted(Exception):
+    """A signal has stopped the measuring; *number* is which."""
 
-    exit_code = 130
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by signal {number}")
+        self.number = number
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,20 @@ class Shot:
     cost: Cost
     started_at: float
     ended_at: float
+
+
+class Way(NamedTuple):
+    """How a task is run: a mode, and for programs whether they are forked."""
+
+    mode: str
+    start: str = "cold"
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"`{self.mode}`" if self.start == "cold" else f"`{self.mode}`, warm"
+
+
+THREAD = Way("thread")
 
 
 class Trials:
@@ -69,14 +87,14 @@ class Trials:
         found = []
         for index in indices:
             inner = preparer.scope(task, index, self._outputs)
-            attempt = preparer.attempt(task, task.name, 1, inner)
-            found.append({"args": attempt.args, "kwargs": attempt.kwargs})
+            filled = {key: templates.fill(getattr(task, key), inner) for key in _FILLED}
+            found.append({key: value for key, value in filled.items() if value})
         return found
 
     def run(
-        self, task: PlanTask, mode: str, calls: Sequence[Mapping[str, Any]], *, together: bool
+        self, task: PlanTask, way: Way, calls: Sequence[Mapping[str, Any]], *, together: bool
     ) -> list[Shot]:
-        """Run *task* in *mode*, once for each of *calls*: all at once, or one after the other.
+        """Run *task* in that *way*, once for each of *calls*: all at once, or one after the other.
 
         Raises ``TrialFailed``, ``Interrupted``, ``JournalError``.
         """
@@ -85,9 +103,10 @@ class Trials:
             name = f"t{order}"
             needs = (f"t{order - 1}",) if order and not together else ()
             tasks[name] = replace_fields(
-                task, name=name, order=order, mode=mode, needs=needs, run_when="succeeded",
-                when=None, foreach=None, items=None, replicas=None, retry=NO_RETRY, skip=None,
-                templated=False, allow_failure=False, **call,
+                task, name=name, order=order, needs=needs, mode=way.mode, start=way.start,
+                run_when="succeeded", auto=False, when=None, foreach=None, items=None,
+                replicas=None, retry=NO_RETRY, skip=None, templated=False,
+                allow_failure=False, **call,
             )  # fmt: skip
         plan = replace_fields(
             self._loaded.plan, tasks=tasks, queues={}, pipelines=[], timeout_s=None,
@@ -105,13 +124,13 @@ class Trials:
             run = Run(loaded, Clock(), state_dir=state, fail_fast=True)
             finished = run.go(lambda _: (), redirect=True, handle_signals=True, sample_s=SAMPLE_S)
             if finished.state == "cancelled":
-                raise Interrupted("measuring was stopped")
-            return _shots(run.path, task.name, mode)
+                raise Interrupted(run.ladder.last or signal.SIGTERM)
+            return _shots(run.path, task.name, way)
         finally:
             shutil.rmtree(state, ignore_errors=True)
 
 
-def _shots(folder: str, name: str, mode: str) -> list[Shot]:
+def _shots(folder: str, name: str, way: Way) -> list[Shot]:
     started: dict[str, float] = {}
     found = []
     for event in Record(folder).events():
@@ -121,7 +140,7 @@ def _shots(folder: str, name: str, mode: str) -> list[Shot]:
             if event.outcome != "ok" or event.cost is None:
                 error = event.error
                 said = f"{error.type}: {error.message}" if error is not None else event.outcome
-                raise TrialFailed(f"task `{name}` failed as `{mode}`: {said.splitlines()[0]}")
+                raise TrialFailed(f"task `{name}` failed as {way}: {said.splitlines()[0]}")
             begun = started[event.task]
             found.append(Shot(event.at - begun, event.cost, begun, event.at))
     return found

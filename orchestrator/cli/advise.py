@@ -1,21 +1,26 @@
 """``orch advise FILE``: thread or process, from evidence."""
 
-import os
-import sys
-from typing import Annotated, Any
+import shlex
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import keeper
 from orchestrator.cli import given, options
+from orchestrator.cli.asking import ask, measuring
 from orchestrator.cli.console import emit, emit_json, say, table
-from orchestrator.errors import EnvironmentFault, UsageError
+from orchestrator.errors import UsageError
 from orchestrator.loading import Loaded, load
 from orchestrator.places import STDIN, state_directory
+from orchestrator.report.screen import wants_colour
 from orchestrator.spec.durations import show
 from orchestrator.spec.words import printable, quote
 
-_TIMES = 3
+if TYPE_CHECKING:  # they bring along what runs are made of
+    from orchestrator.advice.judge import Advice, Verdict
+
+_NOTHING_S = 0.001
 
 
 def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
@@ -27,10 +32,8 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
         bool,
         typer.Option("--measure", help="Run the functions, alone and together, in each mode."),
     ] = False,
-    times: Annotated[
-        int, typer.Option("--times", min=1, max=100, help="How often each runs alone.")
-    ] = _TIMES,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before running them.")] = False,
+    times: options.Times = 3,
+    yes: options.Yes = False,
     apply: Annotated[
         bool, typer.Option("--apply", help="Write the modes that are advised into FILE.")
     ] = False,
@@ -50,19 +53,19 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
         raise UsageError("--apply: there is no file to write to")
     wanted = _wanted(loaded, tasks)
     if measure:
-        _ask(loaded, wanted, times, yes=yes, as_json=as_json)
-        keeper.keep()  # from here on it runs what may have to be killed
-    from orchestrator.advice import advising  # noqa: PLC0415 - after the fork
-
+        _ask(loaded, wanted, times, yes=yes)
     state = state_directory(loaded.plan.root, state_dir)
-    verdict, hazards = advising.advice(
-        loaded, state, wanted if measure else (), times, _quiet if as_json else say
-    )
+    with measuring() if measure else nullcontext():
+        from orchestrator.advice import advising  # noqa: PLC0415 - after the fork
+
+        verdict, hazards = advising.advice(
+            loaded, state, wanted if measure else (), times, _quiet if as_json else say
+        )
     shown = [advice for name, advice in verdict.tasks.items() if not tasks or name in tasks]
     if as_json:
         emit_json(advising.document(loaded, verdict, shown, hazards))
     else:
-        emit(_text(loaded, verdict, shown))
+        emit(_text(shlex.quote(file), loaded, verdict, shown))
         for hazard in hazards:
             say(f"orch: warning: {printable(hazard.text())}")
     if apply:
@@ -86,42 +89,40 @@ def _wanted(loaded: Loaded, names: list[str] | None) -> tuple[str, ...]:
     return tuple(names or functions)
 
 
-def _ask(loaded: Loaded, names: tuple[str, ...], times: int, *, yes: bool, as_json: bool) -> None:
-    """Ask whether the functions may be run. Raises ``UsageError`` where nobody can be asked."""
+def _ask(loaded: Loaded, names: tuple[str, ...], times: int, *, yes: bool) -> None:
+    """Ask whether the functions may be run. Raises ``UsageError``, ``EnvironmentFault``."""
     from orchestrator.advice.measure import measurable  # noqa: PLC0415 - if asked for
 
     found = [task for task in measurable(loaded.plan) if task.name in names]
-    if yes or not found:
-        return
-    functions = ", ".join(sorted({printable(task.function or "") for task in found}))
-    text = (
-        f"--measure runs {functions} up to {times * 6 + 18} times each, on threads and in "
-        "processes, with all they do"
-    )
-    if as_json or not sys.stdin.isatty() or not os.isatty(2):
-        raise UsageError(f"{text}: say that you want it with --yes")
-    say(f"orch: {text}.")
-    sys.stderr.write("Run them? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise EnvironmentFault("nothing was run")
+    if found:
+        functions = ", ".join(sorted({printable(task.function or "") for task in found}))
+        most = times * 6 + 18
+        ask(f"--measure runs {functions} up to {most} times, on threads and in processes", yes=yes)
 
 
-def _text(loaded: Loaded, verdict: Any, shown: list[Any]) -> str:
+def _text(file: str, loaded: Loaded, verdict: "Verdict", shown: "Sequence[Advice]") -> str:
     if not shown:
         return f"{printable(loaded.plan.name)} has no functions: programs have one mode\n"
+    told = [one for one in shown if one.advised != one.mode or one.seconds_alone >= _NOTHING_S]
     rows = [["TASK", "MODE", "ADVISED", "SURE", "WHY"]]
-    for advice in shown:
-        arrow = advice.advised if advice.advised != advice.mode else "-"
-        rows.append([advice.task, advice.mode, arrow, advice.confidence, advice.reason])
-    text = table(rows)
-    if verdict.now_s is None:
-        return text + "\nnothing is known of it yet; next: orch advise --measure\n"
-    changes = [advice for advice in verdict.tasks.values() if advice.advised != advice.mode]
-    if not changes:
+    for one in told:
+        advised = one.advised if one.advised != one.mode else "-"
+        rows.append([one.task, one.mode, advised, one.confidence, one.reason])
+    head, *lines = table(rows).splitlines() if told else [""]
+    if wants_colour(1):
+        bold = [one.advised != one.mode for one in told]
+        lines = [
+            f"\x1b[1m{line}\x1b[0m" if on else line for line, on in zip(lines, bold, strict=True)
+        ]
+    text = "".join(f"{line}\n" for line in (head, *lines)) if told else ""
+    if rest := len(shown) - len(told):
+        text += f"{rest} more take{'s' if rest == 1 else ''} less than 1 ms: as they are\n"
+    if verdict.now_s is None or verdict.advised_s is None:
+        return text + f"\nnothing is known of it yet; next: orch advise {file} --measure\n"
+    if all(one.advised == one.mode for one in verdict.tasks.values()):
         return text + f"\nthe modes are right: a run takes about {show(verdict.now_s)}\n"
     saved = 1 - verdict.advised_s / verdict.now_s
     return text + (
         f"\nas advised a run takes about {show(verdict.advised_s)} instead of "
-        f"{show(verdict.now_s)} ({saved:.0%} less); next: orch advise --apply\n"
+        f"{show(verdict.now_s)} ({saved:.0%} less); next: orch advise {file} --apply\n"
     )

@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import advise, check, clean, logs, plan, resume, run, runs, schema, show, stop
+from orchestrator.cli import (
+    advise,
+    check,
+    clean,
+    compare,
+    logs,
+    plan,
+    resume,
+    run,
+    runs,
+    schema,
+    show,
+    stop,
+)
 from orchestrator.cli.console import emit
 
 app = typer.Typer(
@@ -22,6 +35,7 @@ app.command("resume")(resume.resume)
 app.command("check")(check.check)
 app.command("plan")(plan.plan)
 app.command("advise")(advise.advise)
+app.command("compare")(compare.compare)
 app.command("runs")(runs.runs)
 app.command("show")(show.show)
 app.command("logs")(logs.logs)

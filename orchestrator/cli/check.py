@@ -37,9 +37,9 @@ def check(
         return
     for report in reports:
         say(rendered(report))
-    tasks = len(loaded.plan.tasks)
-    say(f"{printable(file)}: {tasks} task{'s' if tasks != 1 else ''}, no errors"
-        + (f", {len(reports)} warnings" if reports else ""))  # fmt: skip
+    tasks, found = len(loaded.plan.tasks), len(reports)
+    said = f"{printable(file)}: {tasks} task{'s' if tasks != 1 else ''}, no errors"
+    say(said + (f", {found} warning{'s' if found != 1 else ''}" if found else ""))
 
 
 def _as_json(file: str, reports: Any, error: SpecError | None) -> None:

@@ -30,6 +30,8 @@ NoKeeper = Annotated[  # taken note of before this is imported
     bool,
     typer.Option("--no-keeper", help="Do not fork: for debuggers. Less is cleaned up if killed."),
 ]
+Times = Annotated[int, typer.Option("--times", min=1, max=100, help="How often each runs alone.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before users' code is run.")]
 Only = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="TASK", help="Run this task and what it needs; repeatable."),

@@ -1,0 +1,83 @@
+"""``orch compare``: one task in every mode that fits it, side by side."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import mkdtemp
+
+from orchestrator.advice.evidence import FUNCTION_MODES, recorded
+from orchestrator.advice.measure import copies, tried
+from orchestrator.advice.trial import Shot, Trials, Way
+from orchestrator.loading import Loaded, cpus
+from orchestrator.plan.model import PlanTask
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One way to run a task: medians of attempts alone, and several at once.
+
+    *seconds* are from the launch to the end, and *startup_s* of those until the work began.
+    *at_once* of them took *together_s*; *lost* is the part of the parallelism that the machine has
+    for them that was not had. None for what cannot be told.
+    """
+
+    way: Way
+    seconds: float
+    cpu_s: float | None
+    startup_s: float | None
+    peak_memory_bytes: int | None
+    at_once: int
+    together_s: float
+    lost: float
+
+
+def ways(task: PlanTask) -> list[Way]:
+    """Return the ways in which *task*, as it is written, can be run."""
+    if task.function is not None:
+        return [Way(mode) for mode in FUNCTION_MODES]
+    if task.program is not None or task.module is not None:
+        return [Way("subprocess"), Way("subprocess", "warm")]
+    return [Way("subprocess")]
+
+
+def compare(
+    loaded: Loaded, state: str, task: PlanTask, times: int, say: Callable[[str], None]
+) -> list[Measured]:
+    """Measure *task* in each way. Raises ``TrialFailed``, ``TemplateError``."""
+    Path(state).mkdir(parents=True, exist_ok=True)
+    folder = mkdtemp(prefix="compare-", dir=state)
+    try:
+        trials = Trials(loaded, recorded(loaded, Path(state)).outputs, folder)
+        calls = trials.arguments(task)
+        at_once = copies(loaded.plan, task, len(calls))
+        found = []
+        for way in ways(task):
+            say(f"`{task.name}` as {way}: alone, then {at_once} at once")
+            alone, together_s = tried(trials, task, way, calls, times, at_once)
+            found.append(_measured(way, alone, at_once, together_s))
+        return found
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _measured(way: Way, alone: list[Shot], at_once: int, together_s: float) -> Measured:
+    usual = alone[1:] or alone  # the first may have had to wait for a server
+    seconds = median(shot.seconds for shot in usual)
+    cpu_s = _median([shot.cost.cpu_s for shot in usual])
+    # what computes shares the processors, what waits shares nothing
+    busy = min(1.0, (cpu_s or 0.0) / seconds) if seconds > 0 else 0.0
+    best_s = seconds * max(1.0, at_once * busy / cpus())
+    return Measured(
+        way, seconds, cpu_s, _median([shot.cost.startup_s for shot in usual]),
+        max((s.cost.peak_memory_bytes for s in usual if s.cost.peak_memory_bytes), default=None),
+        at_once, together_s, max(0.0, 1 - best_s / together_s) if together_s > 0 else 0.0,
+    )  # fmt: skip
+
+
+def _median(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

@@ -1,0 +1,46 @@
+"""Asking before users' code is run for measuring."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator import keeper
+from orchestrator.cli.console import say
+from orchestrator.errors import EnvironmentFault, UsageError
+
+
+def ask(text: str, *, yes: bool) -> None:
+    """Ask whether what *text* says may be done; with *yes* that is settled.
+
+    Raises ``UsageError`` where nobody can be asked, ``EnvironmentFault`` where the answer is no.
+    """
+    if yes:
+        return
+    text += ", with all it does"
+    if not sys.stdin.isatty() or not os.isatty(2):
+        raise UsageError(f"{text}: say that you want it with --yes")
+    say(f"orch: {text}.")
+    sys.stderr.write("Go on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise EnvironmentFault("nothing was run")
+
+
+@contextmanager
+def measuring() -> Iterator[None]:
+    """Run users' code here, under a keeper, as a run of the job would; a signal ends the command.
+
+    From here on there is what may have to be killed, so nobody may be asked any more.
+    """
+    keeper.keep()
+    from orchestrator.advice.trial import Interrupted  # noqa: PLC0415 - after the fork
+
+    try:
+        yield
+    except Interrupted as error:
+        from orchestrator.signals import end_by  # noqa: PLC0415 - seldom
+
+        end_by(error.number)

@@ -1,0 +1,67 @@
+"""``orch compare FILE TASK``: a task in every mode that fits it."""
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli import given, options
+from orchestrator.cli.asking import ask, measuring
+from orchestrator.cli.console import emit, emit_json, say, table
+from orchestrator.errors import UsageError
+from orchestrator.loading import load
+from orchestrator.places import state_directory
+from orchestrator.spec.durations import show
+from orchestrator.spec.words import quote
+
+
+def compare(
+    file: options.File,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task to run.")],
+    times: options.Times = 3,
+    yes: options.Yes = False,
+    params: options.Params = None,
+    as_json: options.AsJson = False,
+    state_dir: options.StateDir = None,
+    _no_keeper: options.NoKeeper = False,
+) -> None:
+    """Run TASK of FILE in every mode that fits it, and show what each takes, side by side.
+
+    It is run alone, some times, and several times at once, with all it does.
+    """
+    loaded = load(file, given.choices(params), data=given.job_bytes(file))
+    found = loaded.plan.tasks.get(task)
+    if found is None:
+        raise UsageError(f"no task {quote(task)}")
+    if found.consume or found.publish or found.source:
+        raise UsageError(f"{quote(task)} is joined with others by a queue: it cannot run by itself")
+    ask(f"compare runs `{task}` up to {times * 6 + 18} times in each mode", yes=yes)
+    tell = (lambda _: None) if as_json else say
+    state = state_directory(loaded.plan.root, state_dir)
+    with measuring():
+        from orchestrator.advice import comparing  # noqa: PLC0415 - after the fork
+
+        measured = comparing.compare(loaded, state, found, times, tell)
+    if as_json:
+        emit_json({
+            "task": task,
+            "modes": [
+                {"mode": one.way.mode, "start": one.way.start, "seconds": one.seconds,
+                 "cpu_s": one.cpu_s, "startup_s": one.startup_s,
+                 "peak_memory_bytes": one.peak_memory_bytes, "at_once": one.at_once,
+                 "together_s": one.together_s, "lost_parallelism": one.lost}
+                for one in measured
+            ],
+        })  # fmt: skip
+        return
+    at_once = measured[0].at_once
+    rows = [["MODE", "ALONE", "START", "CPU", "MEMORY", f"{at_once} AT ONCE", "LOST"]]
+    for one in measured:
+        peak = one.peak_memory_bytes
+        rows.append([
+            str(one.way).replace("`", ""), show(one.seconds),
+            "" if one.startup_s is None else show(one.startup_s),
+            "" if one.cpu_s is None else show(one.cpu_s),
+            "" if peak is None else f"{peak / 2**20:,.0f} MiB",
+            show(one.together_s), f"{one.lost:.0%}",
+        ])  # fmt: skip
+    emit(table(rows, right=frozenset(range(1, 7))))
