@@ -50,6 +50,7 @@ from orchestrator.nodes import (
 )
 from orchestrator.pipelines import LEAVING_S, Pipelines, harmless, tolerated
 from orchestrator.room import PATIENCE_S, Room
+from orchestrator.semaphores import Semaphores
 from orchestrator.spec.durations import show
 
 TYPE_CHECKING = False
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.pipelines import Rank
     from orchestrator.plan.model import Plan, Pool
+    from orchestrator.semaphores import Entry
 
 TIMEOUT_EXIT_CODE = 124
 # Clocks that are read one after the other may differ by as much when what they said is subtracted.
@@ -88,6 +90,7 @@ class Scheduler:
             (WAITING, READY, RUNNING, BACKOFF, SUCCEEDED, FAILED, SKIPPED, CANCELLED), 0
         )
         self.free: dict[Pool, int] = {"threads": plan.threads, "processes": plan.processes}
+        self.semaphores = Semaphores(plan.resources)
         self.room: dict[Pool, Room] = {}  # of pools for which the system had no means once
         self.stopping: StopReason | None = None
         self.forced = False
@@ -105,6 +108,7 @@ class Scheduler:
         self._ready: dict[Pool, list[tuple[int, int, int, Node]]] = {"threads": [], "processes": []}
         self._attempts: Mapping[str, int] = {}  # made in earlier sessions
         self._refused: frozenset[str] = frozenset()
+        self._kept: dict[Pool, Rank] = {}
         self._open: list[Node] = []
         self._unasked: list[Node] = []
         self._actions: list[Action] = []
@@ -216,6 +220,8 @@ class Scheduler:
             self.free[node.pool] -= 1
         else:
             self.pipelines.take(node)
+        if node.spec.resources:
+            self.semaphores.take(node)
         self._move(node, RUNNING)
         self.running[node.name] = node
 
@@ -268,6 +274,8 @@ class Scheduler:
                 Ended(*event[:2], "launch_failed", event.at, exit_status=status, error=error)
             )
         del self.running[node.name]
+        if node.spec.resources:
+            self.semaphores.give_back(node)
         node.attempt -= 1
         room.refuse(event.at, self._busy(node.pool))
         if node.member is None:
@@ -315,6 +323,8 @@ class Scheduler:
 
     def _give_back(self, node: Node, event: Ended) -> None:
         """Let another have the slot: also that of a thread that was given up, for some of them."""
+        if node.spec.resources and not event.left_running:  # else its thread has them still
+            self.semaphores.give_back(node)
         lost = event.left_running and self._given_up > self.plan.threads
         if node.member is not None:
             self.pipelines.give_back(node, lost=lost)
@@ -391,6 +401,8 @@ class Scheduler:
         if node is None or not node.held or node.attempt != event.attempt:
             return None
         node.held = False
+        if node.spec.resources:
+            self.semaphores.give_back(node)
         self._moves += 1
         if self._given_up > self.plan.threads:
             self.free[node.pool] += 1
@@ -586,6 +598,8 @@ class Scheduler:
         if node.member is not None:
             return self.pipelines.ready(node)
         entry = (-node.spec.priority, node.spec.order, node.order, node)
+        if node.spec.resources:
+            return self.semaphores.queue(entry)
         return heappush(self._ready[node.pool], entry)
 
     def _skip(self, node: Node, *, failure: bool) -> None:
@@ -677,8 +691,7 @@ class Scheduler:
         if self.pipelines:
             self._launch_with_pipelines(actions)
         else:
-            for pool in self._ready:
-                self._launch_all(pool, None, actions)
+            self._launch_what_fits(actions)
         if self.unfinished == 0 and not self.running and not self.done and not self._actions:
             actions.append(self._finish())
         elif self._stall_armed != self._moves and self._is_stalled():
@@ -707,7 +720,7 @@ class Scheduler:
     def _begin_next(self, actions: list[Action]) -> bool:
         """Launch by rank until a pipeline was let go; tell whether one was."""
         pipelines = self.pipelines
-        kept: dict[Pool, Rank] = {}  # for pipelines that wait, and from which rank on
+        kept = self._kept = {}  # for pipelines that wait, and from which rank on
         for gang in pipelines.waiting():
             pools = [pool for pool, count in gang.needs.items() if count]
             for pool in pools:
@@ -717,9 +730,17 @@ class Scheduler:
                 return True
             for pool in pools:
                 kept.setdefault(pool, gang.rank)
-        for pool in self._ready:
-            self._launch_all(pool, kept.get(pool), actions)
+        self._launch_what_fits(actions)
         return False
+
+    def _launch_what_fits(self, actions: list[Action]) -> None:
+        """Launch what there are slots and resources for, up to ranks that slots are kept for."""
+        while True:
+            before = len(actions)
+            for pool in self._ready:
+                self._launch_all(pool, self._kept.get(pool), actions)
+            if not self.semaphores or len(actions) == before:
+                return  # else who has no slot any more may let others have its resources
 
     def _launch_all(self, pool: Pool, before: Rank | None, actions: list[Action]) -> None:
         """Launch what there are slots for in *pool*, and ranks before *before*."""
@@ -728,19 +749,36 @@ class Scheduler:
 
     def _next(self, pool: Pool, before: Rank | None) -> Node | None:
         """Return what starts next on a free slot, if it ranks before *before*."""
-        if self.free[pool] <= 0 or (self.room and self.is_short(pool)):
+        if not self._has_slot(pool):
             return None
         heap = self._ready[pool]
         while heap and heap[0][3].state is not READY:
             heappop(heap)
+        entry = heap[0] if heap else None
+        waiting = self.semaphores.first(pool, self._could_start) if self.semaphores else None
+        if waiting is not None and (entry is None or waiting[:3] < entry[:3]):
+            entry = waiting
         member = self.pipelines.elastic(pool) if self.pipelines else None
-        if member is not None and (not heap or member.rank < heap[0][:2]):
+        if member is not None and (entry is None or member.rank < entry[:2]):
             if before is not None and before < member.rank:
                 return None
             return member.ready.popleft()
-        if not heap or (before is not None and before < heap[0][:2]):
+        if entry is None or (before is not None and before < entry[:2]):
             return None
-        return heappop(heap)[3]
+        if entry is waiting:
+            self.semaphores.remove(entry)
+        else:
+            heappop(heap)
+        return entry[3]
+
+    def _has_slot(self, pool: Pool) -> bool:
+        """Tell whether one more may start in *pool*."""
+        return self.free[pool] > 0 and not (self.room and self.is_short(pool))
+
+    def _could_start(self, pool: Pool, entry: Entry) -> bool:
+        """Tell whether *entry*, which is ready, lacks no more than resources."""
+        kept = self._kept.get(pool)
+        return self._has_slot(pool) and (kept is None or entry[:2] < kept)
 
     def _is_stalled(self) -> bool:
         """Tell whether only threads that were given up could bring the run on."""
@@ -764,8 +802,12 @@ class Scheduler:
                 self.give_up(node, "the thread of its last attempt is stuck")
         stuck = f"all {self.plan.threads} threads are stuck in other tasks"
         for node in list(self.nodes.values()):
-            if node.state is READY and self.free[node.pool] <= 0:
+            if node.state is not READY:
+                continue
+            if self.free[node.pool] <= 0:
                 self.give_up(node, stuck)
+            elif (name := self.semaphores.missing(node)) is not None:
+                self.give_up(node, f"resource `{name}` is held by a thread that is stuck")
         for gang in self.pipelines.waiting():
             if not self.pipelines.fits(gang):
                 member = next(member for member in gang.members if not member.finished)

@@ -267,6 +267,7 @@ class PipelineWatch(Books):
     def check_order(self, _actions):
         """Object where a slot is free for what waits, or the wrong one was started."""
         blocked = self.check_groups()
+        lacking = self.lacking()
         for pool in self.slots:
             started = [rank_of(self.spec(name)) for name in self.chosen(pool)]
             if self.some_had_nothing_to_do():
@@ -274,6 +275,7 @@ class PipelineWatch(Books):
             waiting = [
                 rank(node)[:2] for name, node in self.scheduler.nodes.items()
                 if node.state == "ready" and node.pool == pool and self.may_wait(name)
+                and name not in lacking
             ]  # fmt: skip
             before = blocked[pool]
             if before is not None:
@@ -282,7 +284,7 @@ class PipelineWatch(Books):
                 waiting = [found for found in waiting if found < before]
             if waiting:
                 first = min(waiting)
-                behind = not started or max(started) <= first
+                behind = not started or max(started) <= first or self.plan.resources
                 self._need(behind, f"{pool}: {first} was passed over for {started}")
                 full = self.is_full(pool) or self.is_short(pool)
                 self._need(full, f"{pool}: {first} waits and a slot is free")

@@ -69,6 +69,18 @@ def random_plan(rng):
     )
 
 
+def give_resources(plan, rng):
+    """Let some tasks of *plan* take some of two resources, in three worlds of ten."""
+    if rng.random() < 0.7:
+        return
+    plan.resources = {"a": 1, "b": rng.randint(1, 3)}
+    for task in plan.tasks.values():
+        joined = task.source or task.publish is not None or task.consume is not None
+        if not joined and rng.random() < 0.6:
+            names = rng.sample(("a", "b"), rng.choice((1, 1, 2)))
+            task.resources = {name: rng.randint(1, plan.resources[name]) for name in names}
+
+
 def random_task(rng, names, index, order):
     """Return task number *index*: it needs some of those before it."""
     task = PlanTask(names[index], order, rng.choice(("thread", "thread", "process", "subprocess")))
@@ -117,6 +129,7 @@ class World:
         self.seed, self.make = seed, make
         self.rng = rng = Random(seed)
         self.plan = self.draw_plan(rng)
+        give_resources(self.plan, Random(f"resources {seed}"))  # apart, as the system below
         self.run_id, self.fail_fast = f"run{seed}", rng.random() < 0.15
         self.scheduler = make(self.plan, self.run_id, fail_fast=self.fail_fast)
         self.watch = self.watcher(self.plan, self.scheduler, fail_fast=self.fail_fast)
@@ -440,6 +453,7 @@ class Watch:
         self.decided, self.expanded = {}, {}
         self.used = {"threads": 0, "processes": 0}
         self.slots = {"threads": plan.threads, "processes": plan.processes}
+        self.taken = dict.fromkeys(plan.resources, 0)
         self.given_up = 0
         self.stop = self.force = NEVER
         self.reason, self.signal, self.cleanups = None, None, frozenset()
@@ -541,6 +555,7 @@ class Watch:
         self._need(unit.attempt == number, f"{name}.{number} is postponed and was not running")
         unit.attempt, unit.started = None, number - 1
         self.give_back_slot(name, pool)
+        self.give_back(name)
         if self.refused_since[pool] is None:
             self.refused_since[pool] = event.at
         busy = self.busy(pool)
@@ -580,6 +595,10 @@ class Watch:
         unit.started, unit.attempt, unit.since, unit.told = number, number, now, None
         unit.begun = True
         self.take_slot(name, POOL_OF[spec.mode])
+        for resource, amount in spec.resources.items():
+            self.taken[resource] += amount
+            fits = self.taken[resource] <= self.plan.resources[resource]
+            self._need(fits, f"{name} starts and there is not enough of {resource}")
         self.moved = now
 
     def may_try(self, name, number):
@@ -635,6 +654,13 @@ class Watch:
         if event.left_running:
             unit.held = number
             self.given_up += 1
+        else:
+            self.give_back(name)
+
+    def give_back(self, name):
+        """Count what an attempt had of resources as free."""
+        for resource, amount in self.spec(name).resources.items():
+            self.taken[resource] -= amount
 
     def check_outcome(self, event, unit):
         """Object where an attempt may not count as *event* says."""
@@ -661,8 +687,9 @@ class Watch:
         if name in self.barred:
             return stamp[0], 0, 0  # before a stop that follows from it
         self._need(self.stalled, f"{name} is given up and there is hope")
-        since, held, full = self.stalled
-        fits = name in held or POOL_OF[spec.mode] in full
+        since, held, full, free = self.stalled
+        lacks = any(amount > free[resource] for resource, amount in spec.resources.items())
+        fits = name in held or POOL_OF[spec.mode] in full or lacks
         self._need(fits, f"{name} is given up and a slot is free")
         return since
 
@@ -670,7 +697,9 @@ class Watch:
         """Look at what is given up because only threads that are stuck could bring the run on."""
         waits = self.waiting()
         if self.given_up and self.stalled is None and not self.has_hope():
-            self.stalled = (stamp, waits, [pool for pool in self.slots if self.is_full(pool)])
+            full = [pool for pool in self.slots if self.is_full(pool)]
+            free = {name: self.free_of(name) for name in self.plan.resources}
+            self.stalled = (stamp, waits, full, free)
         for name in waits:
             if self.scheduler.nodes[name].state == "failed":
                 self._need(self.stalled, f"{name} is given up and there is hope")
@@ -697,6 +726,7 @@ class Watch:
         unit = self.unit(event.task)
         self._need(unit.held == event.attempt, f"{event.task} returns and was not given up")
         unit.held = None
+        self.give_back(event.task)
         self.given_up -= 1
         self.moved = event.at
 
@@ -812,21 +842,51 @@ class Watch:
         """Object where a slot is free for what waits, or the wrong one was started."""
         scheduler = self.scheduler
         ready = {"threads": [], "processes": []}
+        lacking = self.lacking()
         for node in scheduler.nodes.values():
-            if node.state == "ready":
+            if node.state == "ready" and node.name not in lacking:
                 ready[node.pool].append(rank(node))
         for pool, waiting in ready.items():
             started = [
                 rank(scheduler.nodes[action.task]) for action in actions
                 if action.__class__ is Started and scheduler.nodes[action.task].pool == pool
             ]  # fmt: skip
-            self._need(started == sorted(started), f"{pool}: started in the order {started}")
+            in_order = started == sorted(started) or bool(self.plan.resources)
+            self._need(in_order, f"{pool}: started in the order {started}")
             if waiting:
                 first = min(waiting)
-                behind = not started or max(started) < first
+                behind = not started or max(started) < first or bool(self.plan.resources)
                 self._need(behind, f"{pool}: {first} was passed over")
                 full = self.is_full(pool) or self.is_short(pool)
                 self._need(full, f"{pool}: {first} waits and a slot is free")
+        self.check_starved(actions, lacking)
+
+    def free_of(self, resource):
+        """Return how much of *resource* nobody has."""
+        return self.plan.resources[resource] - self.taken[resource]
+
+    def lacking(self):
+        """Return who is ready and cannot have its resources, with what it keeps others from."""
+        found, claimed = {}, set()
+        ready = [node for node in self.scheduler.nodes.values() if node.state == "ready"]
+        for node in sorted(ready, key=rank):
+            wanted = node.spec.resources
+            if self.is_full(node.pool) or self.is_short(node.pool):
+                continue
+            if claimed & wanted.keys() or any(self.free_of(n) < wanted[n] for n in wanted):
+                found[node.name] = set(wanted)
+                claimed |= wanted.keys()
+        return found
+
+    def check_starved(self, actions, lacking):
+        """Object where one took what another, of a better rank and with a slot, waits for."""
+        nodes = self.scheduler.nodes
+        for action in actions:
+            if action.__class__ is Started:
+                one = nodes[action.task]
+                for name, wanted in lacking.items():
+                    fair = rank(one) < rank(nodes[name]) or wanted.isdisjoint(one.spec.resources)
+                    self._need(fair, f"{one.name} took what {name} waits for")
 
     def ended(self, finished):
         """Compare the end with the one that must be."""

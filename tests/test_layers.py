@@ -13,7 +13,7 @@ PACKAGE = Path(orchestrator.__file__).parent
 FLOORS = (
     ("errors", "records", "lean"),
     ("spec.models", "spec.durations", "spec.words", "events", "jsonio"),
-    ("plan", "nodes", "room", "pipelines", "scheduler", "recovery"),
+    ("plan", "nodes", "room", "semaphores", "pipelines", "scheduler", "recovery"),
     (
         "spec.source", "spec.reading", "spec.validate",
         "modules", "probe", "checks", "facts", "journal", "clock",

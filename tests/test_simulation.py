@@ -21,6 +21,7 @@ from orchestrator.events import (
 from orchestrator.nodes import Arm, Resolve, Stop
 from orchestrator.plan.model import Plan, PlanTask, RetryPolicy
 from orchestrator.scheduler import Scheduler
+from orchestrator.semaphores import Semaphores
 from tests.simulation import describe, first_violation, simulate
 
 SEEDS, CHUNK = 3000, 250
@@ -45,6 +46,46 @@ class SlotNeverGivenBack(Scheduler):
         counted = super()._ended(event)
         if counted is not None and counted.attempt and counted.outcome == "failed":
             self.free[self.nodes[event.task].pool] -= 1
+        return counted
+
+
+class _Lax(Semaphores):
+    """Gives a resource to whoever it is enough for."""
+
+    def first(self, pool, _has_slot):
+        found = [
+            line[0] for (of, request), line in self._lines.items()
+            if of == pool and line and line[0][3].state == "ready"
+            and all(amount <= self.free[name] for name, amount in request)
+        ]  # fmt: skip
+        return min(found, default=None, key=lambda entry: entry[:3])
+
+
+class LargeRequestsStarve(Scheduler):
+    """Lets small requests pass those that wait for more."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.semaphores = _Lax(self.plan.resources)
+
+
+class ResourceKeptByFailure(Scheduler):
+    """Keeps the resources of an attempt that failed."""
+
+    def _ended(self, event):
+        counted = super()._ended(event)
+        if counted is not None and counted.attempt and counted.outcome == "failed":
+            self.semaphores.take(self.nodes[event.task])
+        return counted
+
+
+class ResourceLetGoByStuckThread(Scheduler):
+    """Gives away what a thread that was given up still has."""
+
+    def _ended(self, event):
+        counted = super()._ended(event)
+        if counted is not None and counted.left_running:
+            self.semaphores.give_back(self.nodes[event.task])
         return counted
 
 
@@ -473,6 +514,9 @@ class FoldForgetsPostponed(Scheduler):
 
 
 MUTANTS = [
+    LargeRequestsStarve,
+    ResourceKeptByFailure,
+    ResourceLetGoByStuckThread,
     SlotNeverGivenBack, SlotGivenBackTwice, LateEndCounts, OneNeedMissing, NoLimitOfTries,
     OneTryTooFew, FinalIsTriedAgain, TriesAgainAfterStop, DelayForgotten, SkipStaysAlone,
     EverythingIsCleanup, NothingIsCleanup, ForcedStopSpares, PriorityIgnored, TimeoutOfAnother,

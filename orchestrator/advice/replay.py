@@ -54,9 +54,12 @@ def simplified(plan: Plan, modes: Mapping[str, str], counts: Mapping[str, int]) 
         tasks[name] = PlanTask(
             name, task.order, mode,  # type: ignore[arg-type]
             function=task.function, needs=task.needs, items=None if count is None else [0] * count,
-            priority=task.priority, retry=NO_RETRY, skip=task.skip,
+            priority=task.priority, retry=NO_RETRY, skip=task.skip, resources=task.resources,
         )  # fmt: skip
-    return Plan(plan.name, plan.root, tasks, threads=plan.threads, processes=plan.processes)
+    return Plan(
+        plan.name, plan.root, tasks, threads=plan.threads, processes=plan.processes,
+        resources=plan.resources,
+    )  # fmt: skip
 
 
 def replay(

@@ -106,7 +106,7 @@ class Trials:
                 task, name=name, order=order, needs=needs, mode=way.mode, start=way.start,
                 run_when="succeeded", auto=False, when=None, foreach=None, items=None,
                 replicas=None, retry=NO_RETRY, skip=None, templated=False,
-                allow_failure=False, **call,
+                allow_failure=False, resources={}, **call,
             )  # fmt: skip
         plan = replace_fields(
             self._loaded.plan, tasks=tasks, queues={}, pipelines=[], timeout_s=None,

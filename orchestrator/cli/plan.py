@@ -81,6 +81,8 @@ def _conditions(task: PlanTask) -> list[str]:
         parts.append(f"{task.retry.attempts} tries")
     if task.timeout_s is not None:
         parts.append(f"timeout {show(task.timeout_s)}")
+    if task.resources:
+        parts.append(f"takes {_amounts(task.resources)}")
     if task.allow_failure:
         parts.append("may fail")
     if task.skip is not None:
@@ -113,6 +115,8 @@ def _way(queue: PlanQueue) -> str:
 def _text(found: Plan) -> str:
     limits = f"at most {found.threads} threads and {found.processes} processes at once"
     lines = [f"{found.name}: {len(found.tasks)} tasks, {limits}\n", f"root: {found.root}\n\n"]
+    if found.resources:
+        lines[1:1] = [f"resources: {_amounts(found.resources)}\n"]
     order = _order(found)
     width = max(len(task.name) + len(_instances(task)) for task in order)
     for task in order:
@@ -128,6 +132,10 @@ def _text(found: Plan) -> str:
     return "".join(lines)
 
 
+def _amounts(resources: dict[str, int]) -> str:
+    return ", ".join(f"{name} {amount}" for name, amount in resources.items())
+
+
 def document(found: Plan) -> dict[str, Any]:
     """Return the plan as JSON data; templates that are not filled in yet stand as text."""
     return {
@@ -138,6 +146,7 @@ def document(found: Plan) -> dict[str, Any]:
         "limits": {"threads": found.threads, "processes": found.processes},
         "timeout_s": found.timeout_s,
         "order": [task.name for task in _order(found)],
+        "resources": found.resources,
         "queues": {name: _queue_document(queue) for name, queue in found.queues.items()},
         "pipelines": [line._asdict() for line in found.pipelines],
         "tasks": {name: _task_document(task) for name, task in found.tasks.items()},
@@ -176,6 +185,7 @@ def _task_document(task: PlanTask) -> dict[str, Any]:
         "timeout_s": task.timeout_s,
         "grace_s": task.grace_s,
         "priority": task.priority,
+        "resources": task.resources,
         "allow_failure": task.allow_failure,
         "skip": task.skip,
     }

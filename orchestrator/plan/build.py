@@ -17,7 +17,7 @@ from orchestrator.spec.words import did_you_mean, found, listing, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from typing import Any
 
     from orchestrator.errors import Where
@@ -48,6 +48,8 @@ def build(
     plan = Plan(name=job.name or name, root=root, tasks={}, description=job.description)
     plan.concurrency = job.concurrency
     plan.preload = tuple(dict.fromkeys(job.warm.preload))
+    plan.resources = dict(job.resources)
+    problems += _twins(job.resources)
     known = {*job.tasks, *broken}
     names = _Names(job, known)
     spellings: dict[str, str] = {}
@@ -97,6 +99,16 @@ def _early(job: Job) -> dict[tuple[str, ...], Any]:
         for key in ("maxsize", "max_bytes", "dead_letter"):
             found["queues", name, key] = getattr(queue, key)
     return found
+
+
+def _twins(names: Iterable[str]) -> list[Problem]:
+    """Return the names of resources that differ only in case."""
+    spellings: dict[str, str] = {}
+    return [
+        Problem(("resources", name), f"`{name}` and `{twin}` differ only in case", at_key=True)
+        for name in names
+        if (twin := spellings.setdefault(name.casefold(), name)) != name
+    ]
 
 
 def _secrets(job: Job) -> list[Problem]:
@@ -208,9 +220,8 @@ class _TaskBuilder:
                 setattr(result, key, value)
         if (source := queues.source_of(result.foreach)) is not None:
             result.source, result.foreach = source, None
-        if auto and (source or result.publish is not None or result.consume is not None):
-            message = "`auto` does not go with queues; expected `thread` or `process`"
-            self._problem(("mode",), message)
+        result.resources = self._resources()
+        self._alone_only(result)
         if keys.get("env"):
             result.env = self._env()
         if "ok_exit_codes" in keys:
@@ -226,6 +237,32 @@ class _TaskBuilder:
         result.templated = self.templated
         result.needs = self._needs(implied)
         return result
+
+    def _alone_only(self, task: PlanTask) -> None:
+        """Refuse what a task that queues join with others cannot have."""
+        if not task.source and task.publish is None and task.consume is None:
+            return
+        if task.auto:
+            message = "`auto` does not go with queues; expected `thread` or `process`"
+            self._problem(("mode",), message)
+        if task.resources:
+            message = "`resources` does not go with queues: who is joined by them starts together"
+            self._problem(("resources",), message, at_key=True)
+
+    def _resources(self) -> dict[str, int]:
+        """Return what the task takes, checked: it must be able to get it."""
+        known = self.job.resources
+        taken: dict[str, int] = {}
+        for name, amount in (self.keys.get("resources") or {}).items():
+            where = ("resources", name)
+            if name not in known:
+                near = did_you_mean(name, known) or "; expected one under the job's `resources`"
+                self._problem(where, f"unknown resource {quote(name)}{near}", at_key=True)
+            elif amount > known[name]:
+                self._problem(where, f"found {amount}, and there is only {known[name]}")
+            else:
+                taken[name] = amount
+        return taken
 
     def _problem(
         self, where: Where, message: str, *, at_key: bool = False, hint: str | None = None

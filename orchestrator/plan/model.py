@@ -118,6 +118,7 @@ class PlanTask(Struct):
     start: Literal["cold", "warm"] = "cold"
     allow_failure: bool = False
     priority: int = 0
+    resources: dict[str, int] = {}
     retry: RetryPolicy = NO_RETRY
     timeout_s: float | None = None
     grace_s: float = 10.0
@@ -144,7 +145,7 @@ class PlanTask(Struct):
 class Plan(Struct):
     """A checked job. *root* is absolute; *params* have their values; limits are resolved.
 
-    *preload* are modules that servers of warm programs import.
+    *preload* are modules that servers of warm programs import. *resources* are named semaphores.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Plan(Struct):
     grace_s: float = 10.0
     concurrency: Literal["refuse", "wait", "allow"] = "allow"
     preload: tuple[str, ...] = ()
+    resources: dict[str, int] = {}
 
     def instances(self) -> Iterator[tuple[str, PlanTask]]:
         """Yield every name that a file or an event may bear, as far as it is known."""

@@ -323,6 +323,12 @@ Positive = Annotated[
     WrapValidator(_late),
     _schema({"type": "integer", "minimum": 1}),
 ]
+Amount = Annotated[
+    int,
+    BeforeValidator(_whole),
+    _between(1, 10_000),
+    WithJsonSchema({"type": "integer", "minimum": 1}),
+]
 Items = Annotated[
     int,
     BeforeValidator(_whole),
@@ -555,6 +561,10 @@ class TaskKeys(Model):
         Field("kill", description="what becomes of processes that it leaves behind when it ends")
     )
     priority: Whole = Field(0, description="higher starts first among what is ready")
+    resources: Annotated[dict[Name, Amount], _expect("a mapping", dict)] = Field(
+        default_factory=dict,
+        description="how much of which of the job's resources each attempt takes; all or none",
+    )
     retry: Annotated[
         Annotated[int, Tag("number")] | Annotated[Retry, Tag("mapping")],
         Discriminator(lambda value: "number" if isinstance(value, int) else "mapping"),
@@ -618,6 +628,10 @@ class Job(Model):
     )
     warm: Warm = Field(default_factory=Warm, description="for tasks with start: warm")
     limits: Limits = Field(default_factory=Limits, description="how many attempts run at once")
+    resources: Annotated[dict[Name, Amount], _expect("a mapping", dict)] = Field(
+        default_factory=dict,
+        description="what tasks take while they run, and how much there is of it; 1 is a lock",
+    )
     queues: Annotated[dict[Name, _QueueOrNothing], _expect("a mapping", dict)] = Field(
         default_factory=dict, description="what joins tasks while they run, by name"
     )

@@ -1,0 +1,158 @@
+"""``resources``: named semaphores, the same for threads, processes and programs."""
+
+import pytest
+
+from tests.builder import Builder, Result
+
+MODULE = """
+    import os, time
+
+    def work(name, seconds=0.05):
+        with open("book", "a") as file:
+            file.write(f"+{name}\\n")
+        time.sleep(seconds)
+        with open("book", "a") as file:
+            file.write(f"-{name}\\n")
+
+    def fails(name):
+        work(name)
+        raise ValueError
+"""
+
+
+@pytest.fixture
+def funcs(job: Builder) -> Builder:
+    """Return a builder whose functions and programs keep a book of who is at work."""
+    job.module(MODULE)
+    job.file("work.py", "import sys, m\nm.work(*sys.argv[1:])\n")
+    return job
+
+
+def _most(job: Builder) -> int:
+    """Return how many were at work at once."""
+    at_work = most = 0
+    for line in (job.root / "book").read_text().splitlines():
+        at_work += 1 if line.startswith("+") else -1
+        most = max(most, at_work)
+    return most
+
+
+HEAD = "limits: {threads: 8, processes: 8}\nresources: {db: 2, lock: 1}\n"
+
+
+def _run(job: Builder, tasks: str, *options: str) -> Result:
+    job.tasks(tasks, HEAD)
+    return job.run(*options)
+
+
+def test_a_lock_across_modes(funcs: Builder) -> None:
+    """Whatever the mode, one at a time has it."""
+    done = _run(
+        funcs,
+        """
+        a: {mode: thread, function: 'm:work', foreach: [1, 2], args: [a], resources: {lock: 1}}
+        b: {mode: process, function: 'm:work', args: [b], resources: {lock: 1}}
+        c: {mode: subprocess, program: work.py, foreach: [1, 2], args: [c], resources: {lock: 1}}
+        """,
+    )
+    assert done.code == 0
+    assert _most(funcs) == 1
+
+
+def test_two_of_five(funcs: Builder) -> None:
+    """As many run at once as there is of a resource."""
+    assert _run(
+        funcs,
+        "a: {mode: thread, function: 'm:work', foreach: [1, 2, 3, 4, 5], args: [a], "
+        "resources: {db: 1}}",
+    ).code == 0  # fmt: skip
+    assert _most(funcs) == 2
+
+
+def test_all_or_none(funcs: Builder) -> None:
+    """Who asks for two in either order does not lock the other up."""
+    tasks = "\n".join(
+        f"t{i}: {{mode: thread, function: 'm:work', args: [t, 0.002], "
+        f"resources: {{{'lock: 1, db: 2' if i % 2 else 'db: 2, lock: 1'}}}}}"
+        for i in range(20)
+    )
+    assert _run(funcs, tasks).code == 0
+    assert _most(funcs) == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "mode: thread, function: 'm:fails', args: [a], retry: {attempts: 2, delay: 0}",
+        "mode: subprocess, command: [no-such-program]",
+        "mode: subprocess, command: [sleep, '60'], timeout: 0.1, grace: 0.1",
+        "mode: process, function: 'os:abort'",
+    ],
+)
+def test_given_back_however_it_ends(funcs: Builder, first: str) -> None:
+    """A failure, a program that is not there, a time limit, a crash: the next one gets it."""
+    done = _run(
+        funcs,
+        f"""
+        a: {{{first}, resources: {{lock: 1}}, priority: 1}}
+        b: {{mode: thread, function: 'm:work', args: [b], resources: {{lock: 1}}}}
+        """,
+        "--json",
+    )
+    assert [task["state"] for task in done.tasks.values()] == ["failed", "succeeded"]
+
+
+def test_large_requests_are_not_starved(funcs: Builder) -> None:
+    """Small requests that rank behind a large one do not pass it, for as long as it waits."""
+    tasks = """
+        first: {mode: thread, function: 'm:work', args: [first, 0.1], resources: {db: 1},
+                priority: 9}
+        large: {mode: thread, function: 'm:work', args: [large], resources: {db: 2}, priority: 5}
+        small: {mode: thread, function: 'm:work', args: [small], foreach: [1, 2, 3],
+                resources: {db: 1}}
+    """  # fmt: skip
+    assert _run(funcs, tasks).code == 0
+    begun = [line for line in (funcs.root / "book").read_text().splitlines() if line[0] == "+"]
+    assert begun[:2] == ["+first", "+large"]
+
+
+def test_plan_shows_them(funcs: Builder) -> None:
+    """What there is, and who takes what."""
+    funcs.tasks("a: {mode: thread, function: 'm:work', args: [a], resources: {db: 2}}", HEAD)
+    shown = funcs.orch("plan", "job.yaml")
+    assert "resources: db 2, lock 1" in shown.out
+    assert "[takes db 2]" in shown.out
+    document = funcs.orch("plan", "job.yaml", "--json").document
+    assert document["resources"] == {"db": 2, "lock": 1}
+    assert document["tasks"]["a"]["resources"] == {"db": 2}
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        ("{lokc: 1}", "unknown resource `lokc`; did you mean `lock`?"),
+        ("{db: 3}", "found 3, and there is only 2"),
+        ("{db: 0}", "`0` is too small, expected at least 1"),
+        ("[db]", "expected a mapping"),
+    ],
+)
+def test_mistakes(funcs: Builder, resources: str, said: str) -> None:
+    """What can never be had is said before anything runs."""
+    done = _run(
+        funcs, f"a: {{mode: thread, function: 'm:work', args: [a], resources: {resources}}}"
+    )
+    assert done.code == 3
+    assert said in done.err
+
+
+def test_not_with_queues(funcs: Builder) -> None:
+    """Who is joined by a queue starts together with others, and takes nothing one by one."""
+    done = _run(
+        funcs,
+        """
+        a: {mode: subprocess, command: [seq, '3'], publish: q, resources: {lock: 1}}
+        b: {mode: subprocess, command: [cat], consume: q}
+        """,
+    )
+    assert done.code == 3
+    assert "`resources` does not go with queues" in done.err
