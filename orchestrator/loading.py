@@ -116,6 +116,7 @@ def load(
         if loaded is None:  # or what is wrong has to be said with its place in the file
             loaded = _read(file, data, choices, lenient=lenient, keep=True)
         _keep(shelf, loaded)
+        loaded.source = loaded.frozen = None  # a run has no use for what may be half of its memory
         return loaded
 
 
@@ -146,10 +147,12 @@ def _read(
     doubtful = in_doubt(source, broken, problems) if problems else ()
     root = root_of(file, job.root, choices.called_from)
     draft, more = building.build(job, root, _name(file), broken, doubtful)
+    del job  # there may be a lot of it
     loaded = Loaded(data, None, draft, draft.plan, Checker(draft), source, choices=choices)
     if keep and not (problems or more or draft.secrets):  # what they are has to be looked at
         from orchestrator.drafts import frozen  # noqa: PLC0415 - for runs only
 
+        source.value = None  # nobody looks at it again, and there may be a lot of that, too
         loaded.frozen = frozen(draft)
     loaded.problems = [*problems, *more]
     return _finished(file, loaded, lenient=lenient)

@@ -33,6 +33,7 @@ def main() -> None:
         console.print(text)
         drawn = console.export_svg(title="thread or process?")
     drawn = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)  # fonts of other hosts
+    drawn = re.sub(r"<!-- .*? -->\s*", "", drawn)
     (TOP / "docs/advise.svg").write_text(drawn.replace("Fira Code", "Menlo, Consolas"))
 
 
