@@ -335,3 +335,18 @@ def test_ctrl_c_stops_measuring(funcs: Builder) -> None:
     running.signal(signal.SIGINT)
     assert running.finish().code == -signal.SIGINT
     assert not list((funcs.root / ".orch").glob("advise-*"))
+
+
+def test_effort_is_bounded() -> None:
+    """However many functions there are, only so many replays are made; the heaviest come first."""
+    names = [f"t{i}" for i in range(300)]
+    plan = _plan(*(_task(name, order) for order, name in enumerate(names)), threads=300)
+    known = {name: _known(_shot(0.01, 1.0, 1.0), _shot(0.02, 1.0)) for name in names}
+    known["t7"] = _known(_shot(5.0, 1.0, 1.0), _shot(5.0, 1.0))
+    judge = Judge(plan, Evidence(known, begins_s=0.0), 2, effort=300 * 20)
+    calls = []
+    time = judge.time
+    judge.time = lambda modes: calls.append(1) or time(modes)  # type: ignore[method-assign,func-returns-value]
+    verdict = judge.verdict()
+    assert len(calls) <= 25
+    assert verdict.tasks["t7"].advised == "process"

@@ -21,6 +21,7 @@ from orchestrator.loading import Loaded, cpus
 from orchestrator.spec.durations import show
 
 _SHOWN, _SUSPECTS = 3, 20
+_AT_THE_END = 10_000  # attempts to be gone through where nobody has asked: a quarter of a second
 
 
 def advice(
@@ -47,7 +48,7 @@ def advice(
 def of_run(loaded: Loaded, folder: str) -> Verdict:
     """Return the advice that follows from one run, with the modes that it had."""
     evidence = of_one(loaded, Path(folder))
-    return Judge(loaded.plan, evidence, cpus(), gil=gil_is_on()).verdict()
+    return Judge(loaded.plan, evidence, cpus(), gil=gil_is_on(), effort=_AT_THE_END).verdict()
 
 
 def line(changes: Sequence[Advice], attempts: int, saved_s: float, file: str | None) -> str:

@@ -14,6 +14,8 @@ from orchestrator.advice.trial import Shot
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.spec.durations import show
 
+EFFORT = 400_000  # attempts to be gone through: about ten seconds
+_LEAST_REPLAYS = 4
 _WORTH = 0.01  # of the job's time, from which on another mode is advised
 _WORTH_S = 0.003
 _MOSTLY = 0.5
@@ -66,9 +68,20 @@ def gil_is_on() -> bool:
 class Judge:
     """Tries modes by replaying the job."""
 
-    def __init__(self, plan: Plan, evidence: Evidence, cpus: int, *, gil: bool = True) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        evidence: Evidence,
+        cpus: int,
+        *,
+        gil: bool = True,
+        effort: int = EFFORT,
+    ) -> None:
+        """Judge by *evidence*; all replays together go through about *effort* attempts."""
         self._plan, self._evidence, self._cpus, self._gil = plan, evidence, cpus, gil
         self._counts = evidence.counts
+        attempts = sum(self._count(name) for name in plan.tasks)
+        self._left = max(_LEAST_REPLAYS, effort // max(1, attempts))
         self._known = {
             name: known
             for name, known in evidence.tasks.items()
@@ -101,6 +114,7 @@ class Judge:
 
     def time(self, modes: Mapping[str, str]) -> float:
         """Return the seconds of a run with *modes*."""
+        self._left -= 1
         loads = dict(self._programs)
         for name in self._known:
             load = self._loads.get((name, modes[name]))
@@ -125,13 +139,16 @@ class Judge:
             if task.name not in self._known:
                 tasks[task.name] = self._unknown(task)
                 continue
-            seconds = {
-                mode: now_s if mode == now[task.name] else self.time({**now, task.name: mode})
-                for mode in FUNCTION_MODES
-                if (task.name, mode) in self._loads
-            }
+            seconds: dict[str, float] = {now[task.name]: now_s}
+            other = _other(now[task.name])
+            if (task.name, other) in self._loads and self._left > 0:
+                seconds[other] = self.time({**now, task.name: other})
             tasks[task.name] = self._advice(task, best[task.name], seconds)
         return Verdict(tasks, now_s, best_s)
+
+    def _count(self, name: str) -> int:
+        """Return how many attempts of a task a run makes."""
+        return self._counts.get(name) or self._plan.tasks[name].count or 1
 
     def _best(self, modes: dict[str, str], took_s: float) -> tuple[dict[str, str], float]:
         """Change one mode after the other, each time the one that saves most; until none does."""
@@ -139,11 +156,12 @@ class Judge:
             if self._holds_long(known) and self._gil:
                 modes[name] = "process"
         took_s = self.time(modes)
-        tried = sorted(self._known, key=self._weight, reverse=True)[:_MOST_TRIED]
-        while True:
+        tried = sorted(self._known, key=self._weight, reverse=True)
+        tried = tried[: min(_MOST_TRIED, max(1, self._left // 4))]
+        while self._left >= len(tried):
             found: tuple[float, str, str] | None = None
             for name in tried:
-                other = "process" if modes[name] == "thread" else "thread"
+                other = _other(modes[name])
                 held = self._holds_long(self._known[name]) and self._gil
                 if (name, other) not in self._loads or (held and other == "thread"):
                     continue
@@ -154,11 +172,13 @@ class Judge:
                 return modes, took_s
             took_s, name, other = found
             modes[name] = other
+        return modes, took_s
 
     def _weight(self, name: str) -> float:
         load = self._loads.get((name, "thread"))
-        count = self._counts.get(name) or self._plan.tasks[name].count or 1
-        return load.seconds * max(load.gil, 0.01) * count if load is not None else 0.0
+        if load is None:
+            return 0.0
+        return load.seconds * max(load.gil, 0.01) * self._count(name)
 
     def _holds_long(self, known: Known) -> bool:
         """Tell whether the function keeps orch itself from going on."""
@@ -222,6 +242,10 @@ class Judge:
             for share in (shot.cost.gil_share, shot.cost.gil_taken_share)
         )
         return "medium" if seen or len(known.shots) > 1 else "low"
+
+
+def _other(mode: str) -> str:
+    return "process" if mode == "thread" else "thread"
 
 
 def _of_the_job(seconds: Mapping[str, float], mode: str, other: str) -> str:

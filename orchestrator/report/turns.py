@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from orchestrator.running import Run
 
 _TAKEN = 0.5  # the share of its time beside others during which one of them held the GIL
+_MOST = 2_500  # attempts of a run that is looked at without having been asked
 WORTH = 0.1  # of the run, from which on it is told
 
 
@@ -41,6 +42,8 @@ class Turns:
         """Return the line; None where it would not be worth it."""
         took_s = run.scheduler.now
         if self._attempts < 2 or self._lost_s < WORTH * took_s:  # noqa: PLR2004 - turns take two
+            return None
+        if len(run.scheduler.nodes) > _MOST:
             return None
         from orchestrator.advice import advising  # noqa: PLC0415 - for runs that it is worth it
 
