@@ -125,12 +125,11 @@ def test_share_of_the_gil(funcs: Builder) -> None:
         "defaults: {mode: thread}",
     )
     cost = {name: task["cost"] for name, task in funcs.run("--json").tasks.items()}
-    assert cost["loops"]["gil_share"] > 0.6
+    idle = cost["sleeps"]["gil_share"]
+    assert cost["loops"]["gil_share"] > idle + 0.2
     assert cost["loops"]["gil_longest_s"] > 0.001
-    assert cost["sleeps"]["gil_share"] < 0.4
     assert "gil_taken_share" not in cost["loops"]
-    assert cost["one"]["gil_taken_share"] > 0.6
-    assert "gil_share" not in cost["one"] or cost["one"]["gil_share"] > 0.6  # its end, alone
+    assert cost["one"]["gil_taken_share"] > idle + 0.2
 
 
 def test_waiting_for_a_slot(funcs: Builder) -> None:

@@ -33,6 +33,7 @@ MOST_BYTES = 65536
 _MOST_FDS = 64
 _HIGH = 200  # above the numbers that a child is to find its descriptors under
 _HERE = __file__
+_GO = b"g"
 _LAST = 2  # of the standard streams
 _FORKED_SAFELY = ("numpy",)  # whose own threads are made anew after a fork
 
@@ -83,6 +84,7 @@ class _Server:
     ) -> None:
         self.link, self.base, self.texts = link, base, texts
         self.area = _find_environment()
+        self.child: socket.socket | None = None  # it waits until it is known of
         self.environ: dict[str, str] = {}
         self.call: Callable[[int], int] | None = None
 
@@ -129,6 +131,13 @@ class _Server:
             for number in given:
                 os.close(number)
             _answer(self.link, answer)
+            if self.child is not None:  # orch knows of it: nobody starts it a second time
+                try:
+                    self.child.send(_GO)
+                except OSError:
+                    pass  # it has ended by now
+                self.child.close()
+                self.child = None
 
     def _answer(self, request: dict[str, Any], given: list[int]) -> dict[str, Any]:
         if "look" in request:
@@ -140,17 +149,19 @@ class _Server:
             usage = [cpu_s, used.ru_maxrss, used.ru_nvcsw, used.ru_nivcsw]
             return {"status": status, "usage": usage}
         start = json.loads(os.pread(given[0], request["start"], 0))
-        read, write = os.pipe()
+        ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            os.close(read)
-            _Child(self, start, given[1:], write).run()
-        os.close(write)
-        wrong = os.read(read, MOST_BYTES)  # its end: it has a session of its own, and the directory
-        os.close(read)
-        if wrong:
+            ours.close()
+            _Child(self, start, given[1:], theirs).run()
+        theirs.close()
+        wrong = ours.recv(MOST_BYTES)  # its end: it has a session of its own, and the directory
+        if not wrong:
+            self.child = ours
+        else:
+            ours.close()
             os.wait4(pid, 0)
             failed: dict[str, Any] = json.loads(wrong)
             return failed
@@ -160,8 +171,10 @@ class _Server:
 class _Child:
     """One program, in a process of its own, as if it had been started by itself."""
 
-    def __init__(self, server: _Server, start: dict[str, Any], given: list[int], said: int) -> None:
-        self.server, self.start, self.given, self.said = server, start, given, said
+    def __init__(
+        self, server: _Server, start: dict[str, Any], given: list[int], link: socket.socket
+    ) -> None:
+        self.server, self.start, self.given, self.link = server, start, given, link.detach()
 
     def run(self) -> NoReturn:
         """Never return."""
@@ -181,9 +194,10 @@ class _Child:
             os.chdir(start["cwd"])
         except OSError as error:
             wrong = {"errno": error.errno, "error": error.strerror, "file": start["cwd"]}
-            os.write(self.said, json.dumps(wrong).encode())
+            os.write(self.link, json.dumps(wrong).encode())
             os._exit(0)
-        os.close(self.said)  # the server waits for that, and what asks it
+        with socket.socket(fileno=os.dup(self.link)) as link:
+            link.shutdown(socket.SHUT_WR)  # the server waits for that, and what asks it
         self._take_descriptors()
         environ = start["env"]
         _set_environment(self.server.environ, environ)
@@ -200,6 +214,7 @@ class _Child:
         """Put what was given under its numbers: the standard streams, and what is passed on."""
         numbers = [0, 1, 2, *self.start["pass"]]
         high = max([_HIGH, *numbers]) + 1
+        self.link = fcntl.fcntl(self.link, fcntl.F_DUPFD_CLOEXEC, high)
         held = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, high) for number in self.given]
         os.closerange(3, high)
         for number, wanted in zip(held, numbers):
@@ -228,6 +243,10 @@ class _Child:
 
     def _body(self) -> object:
         start = self.start
+        known = os.read(self.link, 1)
+        os.close(self.link)
+        if known != _GO:  # the server has ended, and orch does not know of this child
+            os.kill(os.getpid(), signal.SIGKILL)
         path = [*_entries(os.environ.get("PYTHONPATH")), *self.server.base]
         if start["kind"] == "function":
             sys.path[:] = path
