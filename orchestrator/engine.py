@@ -9,7 +9,6 @@ so nothing has happened before the record is made; if the record fails, nothing 
 from __future__ import annotations
 
 from _thread import allocate_lock
-from collections import deque
 from heapq import heappop, heappush
 
 from orchestrator import jsonio
@@ -28,7 +27,6 @@ from orchestrator.events import (
     Noted,
     Started,
 )
-from orchestrator.lean import queue
 from orchestrator.nodes import (
     Arm,
     CloseQueue,
@@ -58,6 +56,7 @@ if TYPE_CHECKING:  # few jobs have queues
         Measured,
         Recorded,
     )
+    from orchestrator.inbox import Inbox
     from orchestrator.journal import Journal
     from orchestrator.plan.model import Plan, PlanTask
     from orchestrator.plan.prepare import Preparer
@@ -88,46 +87,6 @@ WATCH_S = 0.002
 # And so often whether any of them has been under way for long.
 LOOK_S = 0.1
 _MEASURE = ("measure",)
-
-
-class Inbox:
-    """What has happened and was not looked at yet; any thread may put something in."""
-
-    def __init__(self) -> None:
-        self._events: deque[Event] = deque()
-        self._calls = queue.SimpleQueue[None]()
-        self.leave = self._events.append
-        """Put an event in, for whoever takes the next turn: who leaves one sees to that."""
-
-    def put(self, event: Event) -> None:
-        """Put *event* in and have the loop look at it."""
-        self._events.append(event)
-        self.call()
-
-    def call(self) -> None:
-        """Wake the loop."""
-        if self._calls.empty():
-            self._calls.put(None)
-
-    def wait(self, timeout_s: float | None) -> bool:
-        """Wait until the loop is called; tell whether it was."""
-        try:
-            self._calls.get(timeout=timeout_s)
-        except queue.Empty:
-            return False
-        return True
-
-    def take(self) -> list[Event]:
-        """Return all that is in it, in order, and leave nothing."""
-        events = []
-        try:
-            while True:
-                events.append(self._events.popleft())
-        except IndexError:
-            return events
-
-    def __bool__(self) -> bool:
-        return bool(self._events)
 
 
 class Engine:

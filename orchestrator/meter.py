@@ -43,10 +43,10 @@ class Meter:
         if not begun:
             return None
         cpu_s, wall_s = thread_time() - self._cpu, monotonic() - begun
-        import_s: float | None = begun - self._asked
-        if import_s is not None and import_s < _IMPORT_S:
-            import_s = None
-        known = (wall_s, cpu_s, begun - self._launched, import_s)
+        import_s = begun - self._asked
+        known = (
+            wall_s, cpu_s, begun - self._launched, import_s if import_s >= _IMPORT_S else None
+        )  # fmt: skip
         if wall_s < _QUICK_S:
             return Cost._make((*known, *_UNKNOWN))
         before, now = self._usage, resource.getrusage(_WHO)

@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from orchestrator import __version__, descriptors, keeper, signals, tender
 from orchestrator.clock import wall_text
-from orchestrator.engine import Engine, Inbox
+from orchestrator.engine import Engine
 from orchestrator.errors import EnvironmentFault, JournalError
 from orchestrator.events import Broken, Noted, Resumed
+from orchestrator.inbox import Inbox
 from orchestrator.journal import Journal, TaskRow
 from orchestrator.loading import collector_off
 from orchestrator.places import Turn, create_run, in_commands, open_own, state_directory

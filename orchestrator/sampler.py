@@ -11,7 +11,7 @@ from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestrator.engine import Inbox
+    from orchestrator.inbox import Inbox
     from orchestrator.runners.threads import ThreadRunner
 
 SAMPLE_S = 0.02
@@ -23,10 +23,7 @@ class Sampler:
 
     def __init__(self, threads: ThreadRunner, sample_s: float = SAMPLE_S) -> None:
         self._threads, self._sample_s = threads, sample_s
-        try:
-            self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._schedstat = -1
+        self._schedstat: int | None = None  # that of the thread which samples, once it does
 
     def wait(self, inbox: Inbox) -> bool:
         """Wait for a call, as long as a sample takes; tell whether there was one."""
@@ -39,12 +36,17 @@ class Sampler:
 
     def _queued_s(self) -> float:
         """Return for how long this thread has waited for a processor so far."""
+        if self._schedstat is None:
+            try:
+                self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                self._schedstat = -1
         if self._schedstat < 0:
             return 0.0
         return int(os.pread(self._schedstat, 64, 0).split()[1]) / 1e9
 
     def close(self) -> None:
         """Give the descriptor back."""
-        if self._schedstat >= 0:
+        if self._schedstat is not None and self._schedstat >= 0:
             os.close(self._schedstat)
-            self._schedstat = -1
+            self._schedstat = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from orchestrator.engine import Inbox
+    from orchestrator.inbox import Inbox
 
 _LOOK_MS = 500  # where the end of the watchdog is not told
 _END = b"\0"  # no signal has this number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -10,15 +10,14 @@ from typing import Any
 
 from orchestrator import jsonio
 from orchestrator.advice.replay import Load
-from orchestrator.advice.trial import Shot
+from orchestrator.advice.trial import Shot, replace_fields, shots_of
 from orchestrator.digests import Digests
 from orchestrator.errors import JournalError
-from orchestrator.events import Cost, Ended, Expanded, Finished, Started
+from orchestrator.events import Cost, Expanded, Finished, Started
 from orchestrator.finding import runs
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
 from orchestrator.plan.model import PlanTask
-from orchestrator.records import fields_of
 
 FUNCTION_MODES = ("thread", "process")
 BEGINS_S = 0.05  # what it takes to start orch with a file that it knows
@@ -110,7 +109,6 @@ class Evidence:
     tasks: dict[str, Known]
     outputs: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    others: dict[str, Load] = field(default_factory=dict)  # of tasks that are programs
     run_s: list[float] = field(default_factory=list)  # of whole runs as the job is now
     begins_s: float = BEGINS_S  # what passes before the first task starts
     server_s: float = 0.0  # and until the first process can be forked, from then on
@@ -159,7 +157,8 @@ def _digests(loaded: Loaded) -> dict[str, dict[str, str]]:
 
 def in_mode(task: PlanTask, mode: str) -> PlanTask:
     """Return *task* as it would be in *mode*."""
-    return PlanTask(**{**fields_of(task), "mode": mode})
+    found: PlanTask = replace_fields(task, mode=mode)
+    return found
 
 
 def _take_in(
@@ -198,19 +197,6 @@ def _take_in(
             evidence.begins_s = min(begins, evidence.begins_s if evidence.run_s else begins)
             evidence.run_s.append(event.at)
     _keep_outputs(evidence, outputs)
-
-
-def shots_of(events: Sequence[Any]) -> Iterator[tuple[str, Shot, Ended]]:
-    """Yield each attempt that succeeded, by the name of its task or instance."""
-    started: dict[str, float] = {}
-    for event in events:
-        if isinstance(event, Started):
-            started[event.task] = event.at
-        elif isinstance(event, Ended) and event.outcome == "ok" and event.cost is not None:
-            begun = started.get(event.task)
-            if begun is not None:
-                shot = Shot(event.at - begun, event.cost, begun, event.at)
-                yield event.task, shot, event
 
 
 def _keep_outputs(evidence: Evidence, outputs: Mapping[str, str | None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,7 +71,7 @@ class Trials:
         self._loaded, self._outputs, self._state = loaded, outputs, state
 
     def arguments(self, task: PlanTask) -> list[dict[str, Any]]:
-        """Return ``args`` and ``kwargs`` of *task*, filled in, for each of its instances.
+        """Return what *task* is called with, filled in, for each of its instances.
 
         Raises ``TemplateError``: an output is looked up that is not known.
         """
@@ -131,19 +131,26 @@ class Trials:
 
 
 def _shots(folder: str, name: str, way: Way) -> list[Shot]:
+    """Return the attempts of a trial. Raises ``TrialFailed`` where one did not succeed."""
+    events = list(Record(folder).events())
+    for event in events:
+        if isinstance(event, Ended) and event.outcome != "ok":
+            error = event.error
+            said = f"{error.type}: {error.message}" if error is not None else event.outcome
+            raise TrialFailed(f"task `{name}` failed as {way}: {said.splitlines()[0]}")
+    return [shot for _, shot, _ in shots_of(events)]
+
+
+def shots_of(events: Sequence[Any]) -> Iterator[tuple[str, Shot, Ended]]:
+    """Yield each attempt that succeeded, by the name of its task or instance."""
     started: dict[str, float] = {}
-    found = []
-    for event in Record(folder).events():
+    for event in events:
         if isinstance(event, Started):
             started[event.task] = event.at
-        elif isinstance(event, Ended):
-            if event.outcome != "ok" or event.cost is None:
-                error = event.error
-                said = f"{error.type}: {error.message}" if error is not None else event.outcome
-                raise TrialFailed(f"task `{name}` failed as {way}: {said.splitlines()[0]}")
-            begun = started[event.task]
-            found.append(Shot(event.at - begun, event.cost, begun, event.at))
-    return found
+        elif isinstance(event, Ended) and event.outcome == "ok" and event.cost is not None:
+            begun = started.get(event.task)
+            if begun is not None:
+                yield event.task, Shot(event.at - begun, event.cost, begun, event.at), event
 
 
 def replace_fields(record: Any, **changes: Any) -> Any:

@@ -40,7 +40,7 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
     params: options.Params = None,
     as_json: options.AsJson = False,
     state_dir: options.StateDir = None,
-    _no_keeper: options.NoKeeper = False,
+    no_keeper: options.NoKeeper = False,
 ) -> None:
     """Say which tasks of FILE should be threads, and which processes, and why.
 
@@ -55,7 +55,7 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
     if measure:
         _ask(loaded, wanted, times, yes=yes)
     state = state_directory(loaded.plan.root, state_dir)
-    with measuring() if measure else nullcontext():
+    with measuring(kept=not no_keeper) if measure else nullcontext():
         from orchestrator.advice import advising  # noqa: PLC0415 - after the fork
 
         verdict, hazards = advising.advice(

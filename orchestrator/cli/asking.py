@@ -30,12 +30,13 @@ def ask(text: str, *, yes: bool) -> None:
 
 
 @contextmanager
-def measuring() -> Iterator[None]:
-    """Run users' code here, under a keeper, as a run of the job would; a signal ends the command.
+def measuring(*, kept: bool) -> Iterator[None]:
+    """Run users' code here, *kept* as a run of the job would be; a signal ends the command.
 
     From here on there is what may have to be killed, so nobody may be asked any more.
     """
-    keeper.keep()
+    if kept:
+        keeper.keep()
     from orchestrator.advice.trial import Interrupted  # noqa: PLC0415 - after the fork
 
     try:

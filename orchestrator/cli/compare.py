@@ -14,7 +14,7 @@ from orchestrator.spec.durations import show
 from orchestrator.spec.words import quote
 
 
-def compare(
+def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
     file: options.File,
     task: Annotated[str, typer.Argument(metavar="TASK", help="The task to run.")],
     times: options.Times = 3,
@@ -22,7 +22,7 @@ def compare(
     params: options.Params = None,
     as_json: options.AsJson = False,
     state_dir: options.StateDir = None,
-    _no_keeper: options.NoKeeper = False,
+    no_keeper: options.NoKeeper = False,
 ) -> None:
     """Run TASK of FILE in every mode that fits it, and show what each takes, side by side.
 
@@ -37,7 +37,7 @@ def compare(
     ask(f"compare runs `{task}` up to {times * 6 + 18} times in each mode", yes=yes)
     tell = (lambda _: None) if as_json else say
     state = state_directory(loaded.plan.root, state_dir)
-    with measuring():
+    with measuring(kept=not no_keeper):
         from orchestrator.advice import comparing  # noqa: PLC0415 - after the fork
 
         measured = comparing.compare(loaded, state, found, times, tell)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:  # few jobs have queues
     from collections.abc import Callable
     from typing import Any
 
-    from orchestrator.engine import Inbox
     from orchestrator.events import Attempt, Cost
+    from orchestrator.inbox import Inbox
     from orchestrator.queues.registry import Queues
     from orchestrator.queues.threads import ThreadEnds
     from orchestrator.runners import Now, Post

@@ -9,8 +9,9 @@ import pytest
 
 from orchestrator import procfs
 from orchestrator.clock import Clock
-from orchestrator.engine import Engine, Inbox
+from orchestrator.engine import Engine
 from orchestrator.events import Attempt, Ended, Started
+from orchestrator.inbox import Inbox
 from orchestrator.journal import Journal, Record, TaskRow
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.plan.prepare import Preparer
