@@ -46,7 +46,7 @@ class TaskResult:
 
     name: str
     state: State
-    mode: Literal["thread", "process", "subprocess"]
+    mode: Literal["thread", "process", "interpreter", "subprocess"]
     attempts: int
     outcome: Outcome | None
     exit_status: int | None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+from orchestrator import pythons
 from orchestrator.errors import Problem
 from orchestrator.facts import Facts
+from orchestrator.plan.model import INSIDE
 from orchestrator.spec.words import did_you_mean, quote
 
 TYPE_CHECKING = False
@@ -50,6 +52,8 @@ class Checker:
         return self.problems
 
     def _check(self, task: PlanTask) -> None:
+        if task.mode == "interpreter" and not pythons.has_interpreters():
+            self._say(task, "mode", pythons.why_no_interpreters())
         if task.function is not None:
             self._say(task, "function", self._function(task))
         if isinstance(task.python, str):
@@ -60,7 +64,7 @@ class Checker:
             self._say(task, "module", self._once(("module", task.module), self._module, task))
         if isinstance(task.cwd, str):
             said = self._once(("cwd", task.cwd), self._folder, task)
-            if said is None and task.mode == "thread":
+            if said is None and task.mode in INSIDE:
                 said = self._once(("own folder",), self._own_folder, task)
             self._say(task, "cwd", said)
 
@@ -229,8 +233,9 @@ class Checker:
                     message = f"{quote(name)} is not found here"
                     where = (*self._where(task, "command"), 0)
                     found.append(Problem(where, message, level="warning"))
-            if task.mode == "thread" and task.timeout_s is not None:
-                message = "a thread cannot be killed: after its timeout it is asked, then given up"
+            if task.mode in INSIDE and task.timeout_s is not None:
+                what = "an interpreter" if task.mode == "interpreter" else "a thread"
+                message = f"{what} cannot be killed: after its timeout it is asked, then given up"
                 hint = "look at `task.cancelled` in the function, or use mode `process`"
                 where = self._where(task, "timeout")
                 found.append(Problem(where, message, hint, level="warning"))

@@ -74,17 +74,27 @@ class ThreadAttempt:
         self.post(self.name, self.attempt, kind, data)
 
 
-class _ProcessAttempt:
-    """An attempt that is this whole process; outside a run, nothing."""
+class OwnAttempt:
+    """An attempt that has a whole process to itself, or a whole interpreter.
 
-    def __init__(self) -> None:
-        number = os.environ.get("ORCH_ATTEMPT", "")
-        self.name = os.environ.get("ORCH_TASK")
-        self.attempt = int(number) if number.isdigit() else None
-        self.run_id = os.environ.get("ORCH_RUN_ID") if self.name else None
+    *path* is the socket where orch listens.
+    """
+
+    def __init__(
+        self, name: str | None, attempt: int | None, run_id: str | None, path: str | None
+    ) -> None:
+        self.name, self.attempt, self.run_id, self._path = name, attempt, run_id, path
         self._asked = False
         self._listens = False
         self._socket: Any = None
+
+    @classmethod
+    def of_environment(cls) -> OwnAttempt:
+        """Return the attempt that this process is; outside a run, one without a name."""
+        name, number = os.environ.get("ORCH_TASK"), os.environ.get("ORCH_ATTEMPT", "")
+        run_id = os.environ.get("ORCH_RUN_ID") if name else None
+        attempt = int(number) if number.isdigit() else None
+        return cls(name, attempt, run_id, os.environ.get("ORCH_SOCKET"))
 
     def cancelled(self) -> bool:
         """Tell whether TERM has come, from the first time that this was asked."""
@@ -102,8 +112,7 @@ class _ProcessAttempt:
 
     def note(self, kind: str, data: dict[str, Any]) -> None:
         """Send a datagram to orch; without one listening, log lines go to stderr."""
-        path = os.environ.get("ORCH_SOCKET")
-        if path and self.name is not None and self._send(path, kind, data):
+        if self._path and self.name is not None and self._send(self._path, kind, data):
             return
         if kind == "log":
             fields = " ".join(f"{k}={v!r}" for k, v in data.items() if k not in ("level", "event"))
@@ -143,17 +152,23 @@ def connect(sock: Any, path: str) -> None:
 
 
 attempt_of_context: ContextVar[Attempt | None] = ContextVar("orch_attempt", default=None)
-_process: _ProcessAttempt | None = None
+_own: OwnAttempt | None = None
+
+
+def become(attempt: OwnAttempt) -> None:
+    """Say that all that runs in this interpreter belongs to *attempt*."""
+    global _own  # noqa: PLW0603 - there is one interpreter, and it is one attempt
+    _own = attempt
 
 
 def _current() -> Attempt:
-    global _process  # noqa: PLW0603 - there is one process, and it is one attempt
     found = attempt_of_context.get()
     if found is not None:
         return found
-    if _process is None:
-        _process = _ProcessAttempt()
-    return _process
+    if _own is None:
+        become(OwnAttempt.of_environment())
+    assert _own is not None
+    return _own
 
 
 class TaskLog:

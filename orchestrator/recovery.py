@@ -25,6 +25,7 @@ from orchestrator.events import (
     Started,
 )
 from orchestrator.plan.graph import levels
+from orchestrator.plan.model import INSIDE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -341,7 +342,7 @@ class History:
                 continue
             task = self._plan.tasks.get(name.partition(".")[0])
             error = Failure("Lost", "orch ended before it did")
-            if crash is not None and task is not None and task.mode == "thread":
+            if crash is not None and task is not None and task.mode in INSIDE:
                 error = Failure(CRASH, f"orch was ended by {crash} while it ran on a thread")
             yield Ended(name, line.attempts, "lost", self.last_at, error=error, final=True)
 

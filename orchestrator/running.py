@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import ExitStack, contextmanager, suppress
 
-from orchestrator import __version__, descriptors, keeper, signals, tender
+from orchestrator import __version__, descriptors, keeper, pythons, signals, tender
 from orchestrator.clock import wall_text
 from orchestrator.engine import Engine
 from orchestrator.errors import EnvironmentFault, JournalError
@@ -16,6 +16,7 @@ from orchestrator.inbox import Inbox
 from orchestrator.journal import Journal, TaskRow
 from orchestrator.loading import collector_off
 from orchestrator.places import Turn, create_run, in_commands, open_own, state_directory
+from orchestrator.plan.model import INSIDE
 from orchestrator.plan.prepare import Preparer
 from orchestrator.procfs import PARENT_RUN_IDS, RUN_ID, kill_carriers
 from orchestrator.records import NamedTuple
@@ -185,7 +186,7 @@ class Run:
             guard.close()
 
     def _starts_processes(self) -> bool:
-        return any(task.mode != "thread" for task in self.plan.tasks.values())
+        return any(task.mode not in INSIDE for task in self.plan.tasks.values())
 
     @property
     def mask(self) -> Callable[[str], str] | None:
@@ -229,6 +230,7 @@ class Run:
             "pid": keeper.started_pid(),
             "orch": __version__,
             "python": sys.version.split()[0],
+            "runs_on": pythons.tag(),
         }
 
     def _environment(self) -> dict[str, str | None]:
@@ -282,6 +284,15 @@ class Run:
 
             root = self.plan.root
             runners["process"] = ProcessRunner(root, post, now, watcher, self.queues, warm)
+        if watcher is not None and "interpreter" in modes:
+            from orchestrator.runners.interpreters import (  # noqa: PLC0415 - if needed
+                InterpreterRunner,
+            )
+
+            descriptors.share()
+            runners["interpreter"] = InterpreterRunner(
+                self.plan.root, self.id, self._socket, post, now, watcher, self.queues
+            )
         if watcher is not None and "subprocess" in modes:
             from orchestrator.runners.programs import ProgramRunner  # noqa: PLC0415 - if needed
 
@@ -314,7 +325,7 @@ class Run:
         if self.plan.queues:
             self.queues = self._queues(poller)
             stack.callback(self.queues.close_all)
-        if self._starts_processes():
+        if any(task.mode != "thread" for task in self.plan.tasks.values()):
             with suppress(OSError):  # a file system without sockets; they write to their logs then
                 watcher.listen(self._socket)
         return watcher

@@ -197,7 +197,7 @@ class ContextStream(io.TextIOBase):
         file = self.file()
         if file is not None:
             file.flush()
-        else:
+        elif not getattr(self.fallback, "closed", False):  # it may outlive what it stands for
             self.fallback.flush()
 
     def fileno(self) -> int:

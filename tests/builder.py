@@ -15,9 +15,13 @@ from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
+from orchestrator.pythons import has_interpreters
+
 # -P as with the installed script: the directory it is called in is not in sys.path
 COMMAND = (sys.executable, "-P", "-m", "orchestrator")
 TIMEOUT_S = 30.0
+# The modes of functions here: that of interpreters needs Python 3.14.
+FUNCTION_MODES = ("thread", "process", *(("interpreter",) if has_interpreters() else ()))
 _DIES_WITHIN_MS = 1000
 
 

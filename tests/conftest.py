@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.pythons import has_interpreters
 from tests.builder import Builder
 from tests.faults.promises import PROMISES, table
+
+collect_ignore = [] if has_interpreters() else ["test_interpreters.py"]
 
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     # a shell's `&` and nohup leave these ignored, and orch would obey

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.builder import Builder
+from tests.builder import FUNCTION_MODES, Builder
 
 MODULE = """
     import time
@@ -35,13 +35,13 @@ def tasks(job: Builder) -> Builder:
 @pytest.mark.parametrize(
     ("task", "modes"),
     [
-        ("burns", [("thread", "cold"), ("process", "cold")]),
+        ("burns", [(mode, "cold") for mode in FUNCTION_MODES]),
         ("main", [("subprocess", "cold"), ("subprocess", "warm")]),
         ("plain", [("subprocess", "cold")]),
     ],
 )
 def test_every_mode_that_fits(tasks: Builder, task: str, modes: list[tuple[str, str]]) -> None:
-    """A function as thread and process, a Python program cold and warm, a command as it is."""
+    """A function in its modes, a Python program cold and warm, a command as it is."""
     done = tasks.orch("compare", "job.yaml", task, "--yes", "--times", "1", "--json")
     found = done.document["modes"]
     assert [(one["mode"], one["start"]) for one in found] == modes
@@ -55,7 +55,7 @@ def test_table(tasks: Builder) -> None:
     done = tasks.orch("compare", "job.yaml", "burns", "--yes", "--times", "1")
     head, *lines = done.out.splitlines()
     assert head.split() == ["MODE", "ALONE", "START", "CPU", "MEMORY", "2", "AT", "ONCE", "LOST"]
-    assert [line.split()[0] for line in lines] == ["thread", "process"]
+    assert [line.split()[0] for line in lines] == [*FUNCTION_MODES]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.spec.durations import show
-from tests.builder import Builder
+from tests.builder import FUNCTION_MODES, Builder
 
 MODULE = """
     import time
@@ -47,7 +47,7 @@ def _cost(job: Builder, task: str, head: str = "") -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 def test_computing_and_waiting(funcs: Builder, mode: str) -> None:
     """What a function computes is told from what it waits for."""
     burns = _cost(funcs, f"mode: {mode}, function: 'm:burns'")
@@ -63,7 +63,7 @@ def test_computing_and_waiting(funcs: Builder, mode: str) -> None:
     assert sleeps["voluntary_switches"] >= 1
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 def test_import_is_told_apart(funcs: Builder, mode: str) -> None:
     """The import of a module belongs to the start."""
     cost = _cost(funcs, f"mode: {mode}, function: 'slow:f'")

@@ -20,7 +20,7 @@ FLOORS = (
         "drafts",
         "places", "finding", "procfs", "tender", "keeper", "guard", "digests", "descriptors",
         "poller", "queues", "warm", "current", "streams", "functions", "logs", "runners",
-        "surroundings", "meter", "hazards", "inbox", "sampler",
+        "surroundings", "meter", "hazards", "inbox", "sampler", "pythons",
         "secrets",
     ),
     ("engine", "signals", "loading"),

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator import task as outside
+from orchestrator.pythons import has_interpreters
+from tests.builder import FUNCTION_MODES as MODES
 from tests.builder import Builder, Result
 
-MODES = ("thread", "process")
 MODULE = """
 import asyncio, logging, os, sys, threading, time, warnings
 from orchestrator import task
@@ -180,18 +181,18 @@ def both(shared_job: Builder) -> Result:
 
 @pytest.mark.parametrize("function", SAME)
 def test_same_function_same_result(both: Result, function: str) -> None:
-    """A function has the same output, error type and message on a thread and in a process."""
-    one, two = (both.tasks[_name(function, mode)] for mode in MODES)
+    """A function has the same output, error type and message in every mode."""
+    found = {mode: both.tasks[_name(function, mode)] for mode in MODES}
     if function == "who":
-        assert [["who_thread", 1, True], ["who_process", 1, True]] == [one["output"], two["output"]]
+        for mode, task in found.items():
+            assert [f"who_{mode}", 1, True] == task["output"]
         return
-    assert (one["state"], one["outcome"], one["output"]) == (
-        two["state"], two["outcome"], two["output"],
-    )  # fmt: skip
     said = [
-        task["error"] and (task["error"]["type"], task["error"]["message"]) for task in (one, two)
-    ]
-    assert said[0] == said[1]
+        (task["state"], task["outcome"], task["output"], task["error"] and (
+            task["error"]["type"], task["error"]["message"]))
+        for task in found.values()
+    ]  # fmt: skip
+    assert said == [said[0]] * len(MODES)
 
 
 @pytest.mark.parametrize(
@@ -199,9 +200,9 @@ def test_same_function_same_result(both: Result, function: str) -> None:
 )
 def test_same_function_same_traceback(both: Result, function: str) -> None:
     """The traceback too, without a frame of orch's."""
-    one, two = (both.tasks[_name(function, mode)]["error"]["traceback"] for mode in MODES)
-    assert one == two
-    assert "orchestrator" not in one
+    found = {both.tasks[_name(function, mode)]["error"]["traceback"] for mode in MODES}
+    assert len(found) == 1
+    assert "orchestrator" not in found.pop()
 
 
 @pytest.mark.parametrize("function", EXPECTED)
@@ -253,7 +254,7 @@ def test_message_with_half_a_character(job: Builder, mode: str) -> None:
 def test_failure_is_on_the_task_s_stderr(both: Result) -> None:
     """The traceback stands in the task's file in both modes."""
     texts = [Path(both.tasks[f"raises_plain_{mode}"]["stderr"]).read_text() for mode in MODES]
-    assert texts[0] == texts[1]
+    assert texts == [texts[0]] * len(MODES)
     assert texts[0].endswith("ValueError: no such luck\n")
 
 
@@ -353,6 +354,16 @@ def test_task_env_is_the_task_s_alone(job: Builder) -> None:
     document = job.run("--json").document
     assert [document["run"], None] == document["tasks"]["a"]["output"]
     assert [None] == document["tasks"]["b"]["output"]
+
+
+@pytest.mark.skipif(has_interpreters(), reason="there is one")
+def test_no_interpreters_here(job: Builder) -> None:
+    """Before Python 3.14 there is no mode ``interpreter``: an error of the file that says so."""
+    job.module(MODULE)
+    job.tasks("a: {mode: interpreter, function: 'm:none'}")
+    done = job.run()
+    assert 3 == done.code
+    assert "job.yaml:2:13: error: tasks.a.mode: `interpreter` needs Python 3.14" in done.err
 
 
 def test_task_env_on_a_thread_is_refused(job: Builder) -> None:

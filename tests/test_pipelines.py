@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.builder import Builder, Result
+from tests.builder import FUNCTION_MODES, Builder, Result
 
 MODULE = """
 import os, signal, sys, time
@@ -117,7 +117,7 @@ def run_functions(job: Builder, stage: str, mode: str, fault: str, extra: str = 
     return job.run("--json")
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 @pytest.mark.parametrize("stage", ["source", "middle", "sink"])
 def test_a_function_that_raises(job: Builder, stage: str, mode: str) -> None:
     """Its exception is the cause; the others are stopped."""
@@ -128,7 +128,7 @@ def test_a_function_that_raises(job: Builder, stage: str, mode: str) -> None:
     assert done.tasks[stage]["error"]["type"] == "LookupError"
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 @pytest.mark.parametrize("stage", ["source", "middle", "sink"])
 def test_a_function_that_hangs(job: Builder, stage: str, mode: str) -> None:
     """Its timeout is the cause; a thread that does not look up is given up."""
@@ -140,7 +140,7 @@ def test_a_function_that_hangs(job: Builder, stage: str, mode: str) -> None:
     assert others <= {"cancelled", "succeeded"}
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 @pytest.mark.parametrize("stage", ["middle", "sink"])
 def test_a_function_that_leaves_early(job: Builder, stage: str, mode: str) -> None:
     """It has what it wanted: those before it are closed, those after it come to the end."""
@@ -149,7 +149,7 @@ def test_a_function_that_leaves_early(job: Builder, stage: str, mode: str) -> No
     assert {task["state"] for task in done.tasks.values()} == {"succeeded"}
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 def test_generator_is_closed(job: Builder, mode: str) -> None:
     """Who publishes gets ``GeneratorExit`` where it yields, and where it waits for items."""
     job.module(
@@ -320,7 +320,7 @@ def either(items):
     assert done.tasks["give"]["error"]["message"] == said
 
 
-@pytest.mark.parametrize("mode", ["thread", "process", "subprocess"])
+@pytest.mark.parametrize("mode", [*FUNCTION_MODES, "subprocess"])
 def test_signal(job: Builder, mode: str) -> None:
     """Ctrl-C ends a pipeline as it ends other tasks: nobody takes it for the end of the items."""
     job.module(
@@ -447,7 +447,7 @@ def retried(job: Builder, function: str, mode: str, queue: str, retry: str) -> A
     return job.run("--json")
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 @pytest.mark.parametrize("maxsize", [1, 1000])
 def test_item_in_hand_is_delivered_again(job: Builder, mode: str, maxsize: int) -> None:
     """A second try of a function begins with the item that the first one failed with."""
@@ -457,7 +457,7 @@ def test_item_in_hand_is_delivered_again(job: Builder, mode: str, maxsize: int) 
     assert marks(job) == [0, 1, 2, 3, 4, 5, 5, 5, 6, 7, 8, 9]
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 def test_retries_come_to_an_end(job: Builder, mode: str) -> None:
     """Without dead letters the last failure ends the pipeline."""
     done = retried(job, "worse", mode, "maxsize: 5", "2")
@@ -465,7 +465,7 @@ def test_retries_come_to_an_end(job: Builder, mode: str) -> None:
     assert marks(job) == [0, 1, 2, 3, 3]
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 def test_dead_letters(job: Builder, mode: str) -> None:
     """An item that fails as often as there are tries is set aside, and the work goes on."""
     done = retried(job, "worse", mode, "maxsize: 5, dead_letter: letters", "2")

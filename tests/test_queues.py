@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.builder import Builder
+from tests.builder import FUNCTION_MODES, Builder
 
-MODES = ("thread", "process", "subprocess")
+MODES = (*FUNCTION_MODES, "subprocess")
 MODULE = """
 import json, os, sys, time
 from orchestrator import task
@@ -109,8 +109,8 @@ def test_three_stages(job: Builder, middle: str, maxsize: int) -> None:
     assert done.document["queues"]["b"]["depth_max"] <= maxsize
 
 
-@pytest.mark.parametrize("consumer", ["thread", "process"])
-@pytest.mark.parametrize("publisher", ["thread", "process"])
+@pytest.mark.parametrize("consumer", FUNCTION_MODES)
+@pytest.mark.parametrize("publisher", FUNCTION_MODES)
 def test_items_are_json(job: Builder, publisher: str, consumer: str) -> None:
     """An item is what JSON makes of it, the same in every mode."""
     job.module(
@@ -140,7 +140,7 @@ def odd():
     ]
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 @pytest.mark.parametrize(
     ("value", "form", "message"),
     [
@@ -196,7 +196,13 @@ def test_line_that_is_nested_too_deep(job: Builder) -> None:
         head="queues: {q: {}}",
     )
     done = job.run("--json")
-    assert done.tasks["give"]["error"]["message"] == "line 1 of stdout is nested too deep"
+    try:
+        json.loads("[" * 1000 + "]" * 1000)
+    except RecursionError:
+        message = "line 1 of stdout is nested too deep"
+        assert done.tasks["give"]["error"]["message"] == message
+    else:  # Python 3.14 can read it
+        assert done.code == 0
 
 
 def test_program_that_goes_on_after_a_bad_line_is_ended(job: Builder) -> None:
@@ -467,7 +473,7 @@ def test_slow_consumers_share_the_work(job: Builder) -> None:
     assert min(lines) >= 12
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 def test_all_consumers_see_the_end(job: Builder, mode: str) -> None:
     """Also those who wait while another takes the last item."""
     job.module(MODULE)

@@ -1,5 +1,7 @@
 """Records are what they stand for: named tuples, and classes with fields."""
 
+from __future__ import annotations
+
 import copy
 import pickle
 from typing import Any

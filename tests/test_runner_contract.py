@@ -13,18 +13,22 @@ from typing import Any
 import pytest
 
 from orchestrator.events import Attempt, Ended, Failure, Noted, Returned
-from orchestrator.plan.model import Plan
+from orchestrator.plan.model import INSIDE, Plan
 from orchestrator.poller import Poller
 from orchestrator.queues.registry import Queues
 from orchestrator.runners.children import Watcher
 from orchestrator.runners.fake import FakeRunner
+from orchestrator.runners.interpreters import InterpreterRunner
 from orchestrator.runners.processes import ProcessRunner
 from orchestrator.runners.programs import ProgramRunner
 from orchestrator.runners.threads import ThreadRunner
 from orchestrator.streams import installed
-from tests.builder import TIMEOUT_S, Gate
+from tests.builder import FUNCTION_MODES, TIMEOUT_S, Gate
 
-KINDS = ("thread", "process", "program", "fake")
+KINDS = (*FUNCTION_MODES, "program", "fake")
+REAL = (*FUNCTION_MODES, "program")
+GIVEN_UP = tuple(kind for kind in FUNCTION_MODES if kind in INSIDE)  # nothing can kill these
+KILLED = ("process", "program", "fake")
 MODULE = """
 import os, signal, time
 from orchestrator import task
@@ -83,6 +87,9 @@ class Bench:
         queues = Queues(plan, str(folder), self.poller, lambda _: None, now)
         self.runner: Any = {
             "thread": lambda: ThreadRunner("run", post, now, queues),
+            "interpreter": lambda: InterpreterRunner(
+                str(folder), "run", str(folder / "socket"), post, now, self.watcher, queues
+            ),
             "process": lambda: ProcessRunner(str(folder), post, now, self.watcher, queues),
             "program": lambda: ProgramRunner(post, now, self.watcher, queues),
             "fake": lambda: FakeRunner(post, now, self._script),
@@ -106,8 +113,8 @@ class Bench:
         whole = Attempt(
             task, number, self.kind, f"{self.module}:{does}", [self.gate.path], {},
             argv if self.kind == "program" else [does],
-            None if self.kind == "thread" else env,
-            None if self.kind == "thread" else str(self.folder),
+            None if self.kind in INSIDE else env,
+            None if self.kind in INSIDE else str(self.folder),
             f"{stem}.out", f"{stem}.err", f"{stem}.output", "file", (0,),
         )  # fmt: skip
         return whole._replace(**changes)
@@ -242,14 +249,14 @@ def test_soft_stop_ends_who_listens(bench: Bench) -> None:
     assert bench.posted.empty()
 
 
-@pytest.mark.kinds("thread", "process", "program")
+@pytest.mark.kinds(*REAL)
 def test_soft_stop_leaves_who_does_not_listen(bench: Bench) -> None:
     """Only force ends an attempt that ignores the request."""
     bench.start("stubborn")
     bench.runner.stop("a", 1, force=False)
     bench.runner.stop("a", 1, force=True)
     ended = bench.ended()
-    expected = (None, True) if bench.kind == "thread" else (signal.SIGKILL, False)
+    expected = (None, True) if bench.kind in INSIDE else (signal.SIGKILL, False)
     assert expected == (ended.signal, ended.left_running)
 
 
@@ -258,13 +265,13 @@ def test_forced_stop_ends_who_does_not_listen(bench: Bench) -> None:
     bench.start("stubborn")
     bench.runner.stop("a", 1, force=True)
     ended = bench.ended()
-    thread = bench.kind == "thread"
-    expected = ("timed_out", "Timeout", True) if thread else ("failed", "Signal", False)
+    inside = bench.kind in INSIDE
+    expected = ("timed_out", "Timeout", True) if inside else ("failed", "Signal", False)
     assert expected == (ended.outcome, ended.error.type, ended.left_running)
 
 
 @pytest.mark.promise(15)
-@pytest.mark.kinds("process", "program", "fake")
+@pytest.mark.kinds(*KILLED)
 def test_stop_by_orch_is_not_blamed_on_the_kernel(bench: Bench) -> None:
     """A KILL that orch sent is not suspected to be for want of memory."""
     bench.start("stubborn")
@@ -272,9 +279,9 @@ def test_stop_by_orch_is_not_blamed_on_the_kernel(bench: Bench) -> None:
     assert "killed by SIGKILL" == bench.ended().error.message
 
 
-@pytest.mark.kinds("thread")
-def test_thread_that_was_given_up_returns(bench: Bench) -> None:
-    """The late end of a thread that was given up is ``Returned``, not a second ``Ended``."""
+@pytest.mark.kinds(*GIVEN_UP)
+def test_who_was_given_up_returns(bench: Bench) -> None:
+    """The late end of who was given up is ``Returned``, not a second ``Ended``."""
     bench.start("stubborn")
     bench.runner.stop("a", 1, force=True)
     assert bench.ended().left_running
@@ -312,7 +319,7 @@ def test_close_ends_everything(bench: Bench) -> None:
 
 
 @pytest.mark.promise(13)
-@pytest.mark.kinds("thread", "process", "program")
+@pytest.mark.kinds(*REAL)
 def test_missing_target_fails_to_launch(bench: Bench) -> None:
     """A function or program that is not there is an outcome, not an exception."""
     changes = {"function": f"{bench.module}:gone", "argv": ["/no/such/program"]}
@@ -322,7 +329,7 @@ def test_missing_target_fails_to_launch(bench: Bench) -> None:
 
 
 @pytest.mark.promise(13)
-@pytest.mark.kinds("thread", "process", "program")
+@pytest.mark.kinds(*REAL)
 def test_missing_directory_fails_to_launch(bench: Bench) -> None:
     """A working directory that is not there is told apart from a missing program."""
     ended = bench.run("ok", cwd="/no/such/folder")
@@ -352,14 +359,14 @@ def test_program_that_cannot_start_has_a_shell_s_status(
     assert ("launch_failed", status) == (ended.outcome, ended.exit_status)
 
 
-@pytest.mark.kinds("thread", "process", "program")
+@pytest.mark.kinds(*REAL)
 def test_after_a_launch_failure_the_runner_goes_on(bench: Bench) -> None:
     """A failed launch takes nothing with it."""
     bench.run("ok", cwd="/no/such/folder")
     assert "ok" == bench.run("ok", number=2).outcome
 
 
-@pytest.mark.kinds("thread", "process")
+@pytest.mark.kinds(*FUNCTION_MODES)
 def test_output_of_an_attempt_is_in_its_files(bench: Bench) -> None:
     """What went to stderr is in the attempt's file, and in no other's."""
     bench.run("fail")

@@ -13,11 +13,12 @@ from typing import Any
 
 from orchestrator.advice import edit
 from orchestrator.advice.evidence import of_one, recorded
-from orchestrator.advice.judge import Advice, Judge, Verdict, gil_is_on
+from orchestrator.advice.judge import Advice, Judge, Verdict
 from orchestrator.advice.measure import measurable, measure
 from orchestrator.advice.trial import Trials
 from orchestrator.hazards import Hazard, hazards
 from orchestrator.loading import Loaded, cpus
+from orchestrator.pythons import gil_is_on
 from orchestrator.spec.durations import show
 
 _SHOWN, _SUSPECTS = 3, 20

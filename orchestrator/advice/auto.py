@@ -1,7 +1,7 @@
 """``mode: auto``: thread or process as earlier runs have shown, and then the same from run to run.
 
 What was decided is pinned in ``modes.lock`` in the state directory, by what the task is: with other
-code or arguments it is decided anew.
+code, other arguments or another Python it is decided anew.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.advice.evidence import in_mode, recorded
-from orchestrator.advice.judge import Judge, gil_is_on
+from orchestrator.advice.judge import Judge
 from orchestrator.digests import Digests
 from orchestrator.errors import EnvironmentFault
 from orchestrator.loading import Loaded, cpus
 from orchestrator.places import state_directory
+from orchestrator.pythons import gil_is_on, tag
 
 FILE = "modes.lock"
 
@@ -30,7 +31,9 @@ def settle(loaded: Loaded, state_dir: str | None) -> None:
     state = state_directory(plan.root, state_dir)
     digests = Digests(plan, loaded.draft.env, loaded.checker.module_file)
     open_ = {
-        name: digests.of(in_mode(task, "thread")) for name, task in plan.tasks.items() if task.auto
+        name: f"{digests.of(in_mode(task, 'thread'))} {tag()}"
+        for name, task in plan.tasks.items()
+        if task.auto
     }
     path = f"{state}/{FILE}"
     pinned = _read(path)

@@ -14,6 +14,7 @@ from orchestrator.advice.measure import copies, tried
 from orchestrator.advice.trial import Shot, Trials, Way
 from orchestrator.loading import Loaded, cpus
 from orchestrator.plan.model import PlanTask
+from orchestrator.pythons import has_interpreters
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Measured:
 def ways(task: PlanTask) -> list[Way]:
     """Return the ways in which *task*, as it is written, can be run."""
     if task.function is not None:
-        return [Way(mode) for mode in FUNCTION_MODES]
+        modes = (*FUNCTION_MODES, "interpreter") if has_interpreters() else FUNCTION_MODES
+        return [Way(mode) for mode in modes]
     if task.program is not None or task.module is not None:
         return [Way("subprocess"), Way("subprocess", "warm")]
     return [Way("subprocess")]

@@ -18,8 +18,9 @@ from orchestrator.finding import runs
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
 from orchestrator.plan.model import PlanTask
+from orchestrator.pythons import tag
 
-FUNCTION_MODES = ("thread", "process")
+FUNCTION_MODES = ("thread", "process")  # those that are advised
 BEGINS_S = 0.05  # what it takes to start orch with a file that it knows
 _RUNS = 20  # the newest ones that are looked at
 _TAKEN = 0.5  # share of the GIL from which on functions are in each other's way
@@ -44,11 +45,14 @@ class Known:
         if mode == "process" and self.shots.get("thread"):
             thread = _load(self.shots["thread"], "thread")
             return Load(thread.seconds + PROCESS_S, thread.cpu, 0.0, thread.waits)
-        if mode == "thread" and self.shots.get("process"):
-            process = _load(self.shots["process"], "process")
-            inner = median(shot.cost.wall_s for shot in self.shots["process"])
-            return Load(inner, process.cpu, process.cpu, process.waits)
-        return None
+        apart = next((other for other in ("process", "interpreter") if self.shots.get(other)), None)
+        if apart is None:
+            return None
+        there = _load(self.shots[apart], apart)
+        if mode == "thread":
+            inner = median(shot.cost.wall_s for shot in self.shots[apart])
+            return Load(inner, there.cpu, there.cpu, there.waits)
+        return there
 
     @property
     def spread(self) -> float:
@@ -128,6 +132,7 @@ def recorded(loaded: Loaded, state: Path) -> Evidence:
         if (
             record.meta.get("job") != loaded.plan.name
             or record.meta.get("root") != loaded.plan.root
+            or record.meta.get("runs_on") != tag()
         ):
             continue
         _take_in(evidence, loaded, record, events, same)
@@ -150,9 +155,15 @@ def _digests(loaded: Loaded) -> dict[str, dict[str, str]]:
     digests = Digests(loaded.plan, loaded.draft.env, loaded.checker.module_file)
     found: dict[str, dict[str, str]] = {}
     for name, task in loaded.plan.tasks.items():
-        modes = FUNCTION_MODES if task.function is not None else (task.mode,)
-        found[name] = {digests.of(in_mode(task, mode)): mode for mode in modes}
+        found[name] = {digests.of(in_mode(task, mode)): mode for mode in modes_of(task)}
     return found
+
+
+def modes_of(task: PlanTask) -> tuple[str, ...]:
+    """Return the modes that are known of *task*: those that it could have, and its own."""
+    if task.function is None:
+        return (task.mode,)
+    return FUNCTION_MODES if task.mode in FUNCTION_MODES else (*FUNCTION_MODES, task.mode)
 
 
 def in_mode(task: PlanTask, mode: str) -> PlanTask:

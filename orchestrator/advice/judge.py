@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from statistics import median
 
-from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, Known
+from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, Known, modes_of
 from orchestrator.advice.replay import Load, replay, simplified
 from orchestrator.advice.trial import Shot
 from orchestrator.plan.model import Plan, PlanTask
@@ -59,12 +58,6 @@ class Verdict:
     advised_s: float | None
 
 
-def gil_is_on() -> bool:
-    """Tell whether this Python has a GIL that is in use."""
-    known = getattr(sys, "_is_gil_enabled", None)
-    return True if known is None else bool(known())
-
-
 class Judge:
     """Tries modes by replaying the job."""
 
@@ -90,7 +83,7 @@ class Judge:
         self._loads = {
             (name, mode): load
             for name, known in self._known.items()
-            for mode in FUNCTION_MODES
+            for mode in modes_of(plan.tasks[name])
             if (load := self._calibrated(known, mode)) is not None
         }
         self._programs = {
@@ -140,9 +133,9 @@ class Judge:
                 tasks[task.name] = self._unknown(task)
                 continue
             seconds: dict[str, float] = {now[task.name]: now_s}
-            other = _other(now[task.name])
-            if (task.name, other) in self._loads and self._left > 0:
-                seconds[other] = self.time({**now, task.name: other})
+            for other in _others(now[task.name]):
+                if (task.name, other) in self._loads and self._left > 0:
+                    seconds[other] = self.time({**now, task.name: other})
             tasks[task.name] = self._advice(task, best[task.name], seconds)
         return Verdict(tasks, now_s, best_s)
 
@@ -161,13 +154,13 @@ class Judge:
         while self._left >= len(tried):
             found: tuple[float, str, str] | None = None
             for name in tried:
-                other = _other(modes[name])
                 held = self._holds_long(self._known[name]) and self._gil
-                if (name, other) not in self._loads or (held and other == "thread"):
-                    continue
-                seconds = self.time({**modes, name: other})
-                if found is None or seconds < found[0]:
-                    found = seconds, name, other
+                for other in _others(modes[name]):
+                    if (name, other) not in self._loads or (held and other == "thread"):
+                        continue
+                    seconds = self.time({**modes, name: other})
+                    if found is None or seconds < found[0]:
+                        found = seconds, name, other
             if found is None or took_s - found[0] < max(_WORTH * took_s, _WORTH_S):
                 return modes, took_s
             took_s, name, other = found
@@ -195,7 +188,7 @@ class Judge:
     def _advice(self, task: PlanTask, advised: str, seconds: dict[str, float]) -> Advice:
         known = self._known[task.name]
         thread = known.shots.get("thread")
-        load = known.load("thread" if thread else "process")
+        load = known.load("thread") if thread else known.load(next(iter(known.shots)))
         assert load is not None
         words = ["takes less than 1 ms"]
         if load.seconds >= _NOTHING_S:
@@ -207,8 +200,7 @@ class Judge:
         if known.together:
             parts = [f"{show(s)} as `{mode}`" for mode, s in known.together.items()]
             words.append(f"{known.copies} at once take {', '.join(parts)}")
-        other = next((mode for mode in seconds if mode != task.mode), None)
-        if other is not None:
+        for other in [mode for mode in seconds if mode != task.mode]:
             words.append(_of_the_job(seconds, task.mode, other))
         if load.cpu > _MOSTLY and task.mode == advised == "thread" and not self._gil:
             words.append("this Python has no GIL")
@@ -244,8 +236,8 @@ class Judge:
         return "medium" if seen or len(known.shots) > 1 else "low"
 
 
-def _other(mode: str) -> str:
-    return "process" if mode == "thread" else "thread"
+def _others(mode: str) -> tuple[str, ...]:
+    return tuple(other for other in FUNCTION_MODES if other != mode)
 
 
 def _of_the_job(seconds: Mapping[str, float], mode: str, other: str) -> str:

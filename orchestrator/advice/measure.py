@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from statistics import median
 
-from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, Known
+from orchestrator.advice.evidence import Evidence, Known, modes_of
 from orchestrator.advice.trial import THREAD, Shot, Trials, Way
 from orchestrator.errors import TemplateError
 from orchestrator.plan.model import Plan, PlanTask
@@ -59,7 +59,7 @@ def measure(
             continue
         at_once = copies(plan, task, len(calls))
         known = Known(measured=True, copies=at_once)
-        for mode in FUNCTION_MODES:
+        for mode in modes_of(task):
             say(f"`{task.name}` as `{mode}`: alone, then {at_once} at once")
             known.shots[mode], known.together[mode] = tried(
                 trials, task, Way(mode), calls, times, at_once

@@ -201,7 +201,18 @@ def _unfilled(value: Any) -> Any:
     return value
 
 
-_SHAPES = {"thread": ("([", "])"), "process": ("[", "]"), "subprocess": ("[[", "]]")}
+_SHAPES = {
+    "thread": ("([", "])"),
+    "interpreter": ("{{", "}}"),
+    "process": ("[", "]"),
+    "subprocess": ("[[", "]]"),
+}
+_DOT_SHAPES = {
+    "thread": "ellipse",
+    "interpreter": "hexagon",
+    "process": "box",
+    "subprocess": "component",
+}
 
 
 def _mermaid(found: Plan) -> str:
@@ -222,11 +233,10 @@ def _mermaid(found: Plan) -> str:
 
 
 def _dot(found: Plan) -> str:
-    shapes = {"thread": "ellipse", "process": "box", "subprocess": "component"}
     lines = [f'digraph "{found.name}" {{\n']
     for task in found.tasks.values():
         label = f"{task.name}{_instances(task)}\\n{_mode(task)}"
-        lines.append(f'  "{task.name}" [shape={shapes[task.mode]}, label="{label}"];\n')
+        lines.append(f'  "{task.name}" [shape={_DOT_SHAPES[task.mode]}, label="{label}"];\n')
     for task in found.tasks.values():
         style = "" if task.run_when == "succeeded" else f' [label="{task.run_when}"]'
         lines += [f'  "{need}" -> "{task.name}"{style};\n' for need in task.needs]

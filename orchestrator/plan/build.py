@@ -284,7 +284,7 @@ class _TaskBuilder:
             message = f"`{key}` goes with mode {fits}, not with `{mode}`"
             hint = None
             if key == "env":
-                hint = "threads share one environment; set it in the job's `env`, or use `process`"
+                hint = f"{mode}s share one environment; set it in the job's `env`, or use `process`"
             self._problem((key,), message, at_key=True, hint=hint)
         targets = [key for key in TARGETS if self.keys.get(key) is not None]
         if len(targets) != 1:

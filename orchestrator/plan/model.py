@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
     Pool = Literal["threads", "processes"]
 
-POOL_OF: dict[str, Pool] = {"thread": "threads", "process": "processes", "subprocess": "processes"}
+# An interpreter has a GIL of its own, and uses a processor as a process does.
+POOL_OF: dict[str, Pool] = {
+    "thread": "threads",
+    "interpreter": "processes",
+    "process": "processes",
+    "subprocess": "processes",
+}
+# These run inside orch's own process: they have its environment, and nothing can kill them.
+INSIDE = frozenset({"thread", "interpreter"})
 
 
 class RetryPolicy(NamedTuple):

@@ -7,6 +7,7 @@ import posixpath
 from orchestrator.errors import TemplateError
 from orchestrator.events import Attempt
 from orchestrator.plan import templates
+from orchestrator.plan.model import INSIDE
 from orchestrator.spec.words import found
 
 TYPE_CHECKING = False
@@ -64,10 +65,10 @@ class Preparer:
         args = _take(task.args, scope, list, "args")
         argv = self._argv(task, args, scope) if program else []
         env = None
-        if task.mode != "thread":
+        if task.mode not in INSIDE:
             env = self._environment(task, name, number, scope)
         cwd = None
-        if task.cwd is not None or task.mode != "thread":
+        if task.cwd is not None or task.mode not in INSIDE:
             folder = _take(task.cwd, scope, str, "cwd") if task.cwd is not None else ""
             cwd = posixpath.normpath(posixpath.join(self.root, folder))
         return Attempt._make((

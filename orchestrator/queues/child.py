@@ -67,9 +67,9 @@ class PipeEnds:
         return (self._writer is not None and self._writer.closed) or self._state() == CLOSED
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write what is left; nothing is published any more."""
         if self._writer is not None:
-            self._writer.flush()
+            self._writer.finish()
 
     def _state(self) -> int:
         return int(struct.unpack_from("Q", self._ledger, 8)[0])
@@ -162,9 +162,17 @@ class _Writer:
         with self._lock:
             self._write()
 
+    def finish(self) -> None:
+        """Write what is kept, and end the thread that writes."""
+        with self._lock:
+            self._write()
+            self.closed = True
+            if self._armed.locked():
+                self._armed.release()
+
     def _arm(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._write_later, daemon=True)
+            self._thread = _thread(self._write_later)
             self._thread.start()
         if self._armed.locked():
             self._armed.release()
@@ -188,3 +196,11 @@ class _Writer:
         except BrokenPipeError:
             self.closed = True
         self._written_at = time.monotonic()
+
+
+def _thread(target: Callable[[], None]) -> threading.Thread:
+    """Return a thread that keeps nothing from ending, where there may be one."""
+    try:
+        return threading.Thread(target=target, daemon=True)
+    except RuntimeError:  # not in an interpreter beside the first one; ``finish`` ends it there
+        return threading.Thread(target=target, daemon=False)

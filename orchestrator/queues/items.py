@@ -7,26 +7,28 @@ what is not UTF-8 travels as lone surrogates.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-
-import orjson
 
 from orchestrator import jsonio
 
+try:
+    import orjson
+except ImportError:  # it cannot be had in an interpreter beside the first one
+    _STRICT = None
+else:
+    _STRICT = (
+        orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+        | orjson.OPT_PASSTHROUGH_SUBCLASS
+    )  # fmt: skip
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Encode = Callable[[Any], bytes]
     Decode = Callable[[bytes], Any]
 
-TYPE_CHECKING = False
-
 MAX_BYTES = jsonio.MAX_BYTES
-_STRICT = (
-    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)  # fmt: skip
 # A whole number that orjson would read as a float.
 _LONG = re.compile(rb"\d{19}").search
 
@@ -42,9 +44,9 @@ def encode_json(value: Any) -> bytes:
     try:
         line = orjson.dumps(value, option=_STRICT)
     except TypeError:  # half a character, a very long number, or no JSON at all
-        return jsonio.dumps(value, "the item").encode()
+        return _encode_slowly(value)
     if b"null" in line and value is not None:  # orjson writes NaN so
-        return jsonio.dumps(value, "the item").encode()
+        return _encode_slowly(value)
     if len(line) > MAX_BYTES:
         raise jsonio.OutputError(
             f"the item is {len(line)} bytes of JSON, expected at most {MAX_BYTES}"
@@ -55,11 +57,19 @@ def encode_json(value: Any) -> bytes:
 def decode_json(line: bytes) -> Any:
     """Return the value of a line. Raises ``ValueError`` where it is not JSON."""
     if len(line) > 18 and _LONG(line):  # noqa: PLR2004
-        try:
-            return jsonio.loads(line)
-        except jsonio.OutputError as error:
-            raise ValueError(str(error)) from None
+        return _decode_slowly(line)
     return orjson.loads(line)
+
+
+def _encode_slowly(value: Any) -> bytes:
+    return jsonio.dumps(value, "the item").encode()
+
+
+def _decode_slowly(line: bytes) -> Any:
+    try:
+        return jsonio.loads(line)
+    except jsonio.OutputError as error:
+        raise ValueError(str(error)) from None
 
 
 def encode_text(value: Any) -> bytes:
@@ -94,6 +104,6 @@ def check_json(line: bytes) -> None:
 
 
 CODECS: dict[str, tuple[Encode, Decode]] = {
-    "json": (encode_json, decode_json),
+    "json": (encode_json, decode_json) if _STRICT else (_encode_slowly, _decode_slowly),
     "text": (encode_text, decode_text),
 }

@@ -112,7 +112,8 @@ class Failures:
             )
         for (task, _), trace in self.given_up.items():
             where = next((x.strip() for x in reversed(trace.splitlines()) if "File " in x), "")
-            parts.append(f"orch: the thread of task {quote(task)} still runs: {printable(where)}\n")
+            said = f": {printable(where)}" if where else ""
+            parts.append(f"orch: the thread of task {quote(task)} still runs{said}\n")
         if self._may_go_on:
             parts.append(
                 f"orch: to go on where it stopped: orch resume {in_commands(self._run.path)}\n"

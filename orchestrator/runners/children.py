@@ -236,6 +236,15 @@ class Watcher:
         """Do *call* after *delay_s*. On the poller's thread only."""
         self._poller.call_later(delay_s, call)
 
+    def after_heard(self, call: Callable[[], None]) -> None:
+        """Do *call*, on the poller's thread, when what was said until now has been heard."""
+
+        def hear_first() -> None:
+            self._hear()
+            call()
+
+        self._poller.call(hear_first)
+
     def watch(self, child: Child, exited: Exited) -> None:
         """Call *exited*, on the poller's thread, when *child* has ended and is reaped."""
         self._poller.call(lambda: self._watch(child, exited))

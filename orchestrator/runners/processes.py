@@ -1,26 +1,25 @@
 """Mode ``process``: the same function as on a thread, in a process of its own.
 
-Call and result go through one anonymous file in memory: no pipe to fill, nothing to read before
-the process has ended, nothing left on disk. Items of queues go through pipes. Nothing is pickled.
+Call and result go through a letter, items of queues through pipes.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from time import monotonic
 
 from orchestrator import meter
-from orchestrator.events import Cost, Ended, Failure, Postponed
+from orchestrator.events import Ended, Failure, Postponed
 from orchestrator.runners import child
 from orchestrator.runners.children import LaunchError, launch
+from orchestrator.runners.letters import answer_in, letter_to
 from orchestrator.runners.programs import exit_failure
 from orchestrator.runners.shortage import shortage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # few jobs have queues
-    from orchestrator.events import Attempt, Outcome
+    from orchestrator.events import Attempt, Cost
     from orchestrator.queues.registry import Pipes, Queues
     from orchestrator.runners import Now, Post
     from orchestrator.runners.children import Child, Exit, Watcher
@@ -60,13 +59,10 @@ class ProcessRunner:
         pipes = None
         try:
             self._watcher.begin()
-            letter = _anonymous_file()
             if self._queues is not None:
                 pipes = self._queues.pipes(attempt, ours=True)
             joint = pipes.joint if pipes is not None else None
-            values = attempt.args, attempt.kwargs
-            call = [attempt.function, *values, self._root, joint, launched]
-            os.write(letter, json.dumps(call).encode())
+            letter = letter_to(attempt, self._root, joint, launched)
             argv = [sys.executable, "-P", child.__file__, str(letter)]
             given = joint.descriptors if joint is not None else ()
             process = launch(attempt, argv, (letter, *given), server=server)
@@ -90,7 +86,7 @@ class ProcessRunner:
     def _exited(self, attempt: Attempt, process: Child, status: Exit, letter: int) -> None:
         key = (attempt.task, attempt.number)
         self._children.pop(key, None)
-        outcome, output, failure, cost = _result(letter)
+        outcome, output, failure, cost = answer_in(letter)
         if outcome is None:
             outcome = "failed"
             failure = exit_failure(status, attempt, killed=key in self._killed) or Failure(
@@ -122,33 +118,9 @@ class ProcessRunner:
             process.kill(force=True)
 
 
-def _anonymous_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("orch", os.MFD_CLOEXEC)
-    import tempfile  # noqa: PLC0415 - for other systems than Linux
-
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
-
-
 def _whole(cost: Cost | None, process: Child, status: Exit) -> Cost:
     """Return what the function took, with the peak of its process; else what the process took."""
     found = meter.of_program(process.wall_s, status.usage, forked=process.is_warm)
     if cost is None:
         return found
     return cost._replace(peak_memory_bytes=found.peak_memory_bytes)
-
-
-def _result(letter: int) -> tuple[Outcome | None, str | None, Failure | None, Cost | None]:
-    """Read what the child left; no outcome where it ended before it left any."""
-    with open(letter, "rb") as file:
-        file.seek(0)
-        data = file.read()
-    try:
-        kind, outcome, output, failure, cost = json.loads(data)
-        if kind == child.RESULT:
-            known = Cost(*cost) if cost else None
-            return outcome, output, Failure(*failure) if failure else None, known
-    except (ValueError, TypeError):
-        pass  # the task wrote into what was not its own
-    return None, None, None, None

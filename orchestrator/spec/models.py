@@ -32,14 +32,14 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 _BIG = 2**53
 
-Mode = Literal["thread", "process", "subprocess"]
-MODES: tuple[Mode, ...] = ("thread", "process", "subprocess")
+Mode = Literal["thread", "process", "interpreter", "subprocess"]
+MODES: tuple[Mode, ...] = ("thread", "process", "interpreter", "subprocess")
 ParamType = Literal["str", "int", "float", "bool", "path", "date", "choice"]
 
 # Which keys go with which modes; all others go with every mode.
 MODE_KEYS: dict[str, tuple[Mode, ...]] = {
-    "function": ("thread", "process"),
-    "kwargs": ("thread", "process"),
+    "function": ("thread", "process", "interpreter"),
+    "kwargs": ("thread", "process", "interpreter"),
     "program": ("subprocess",),
     "module": ("subprocess",),
     "command": ("subprocess",),
@@ -489,8 +489,9 @@ class TaskKeys(Model):
     mode: Annotated[Mode | Literal["auto"], _one_of(*MODES, "auto")] | None = Field(
         None,
         description="thread: a function, on a thread of orch's process; process: the same function "
-        "in a process of its own; subprocess: a separate program; auto: thread or process, as "
-        "earlier runs have shown",
+        "in a process of its own; interpreter: in an interpreter of its own, beside orch's (Python "
+        "3.14 and later); subprocess: a separate program; auto: thread or process, as earlier runs "
+        "have shown",
     )
     function: (
         Annotated[

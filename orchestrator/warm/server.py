@@ -253,7 +253,9 @@ class _Child:
             assert self.server.call is not None
             return self.server.call(int(start["argv"][-1]))
         main = types.ModuleType("__main__")
-        main.__dict__.update(__builtins__=__builtins__, __annotations__={})
+        main.__dict__.update(__builtins__=__builtins__)
+        if sys.version_info < (3, 14):
+            main.__annotations__ = {}
         sys.modules["__main__"] = main
         if start["kind"] == "module":
             import runpy

@@ -1,5 +1,6 @@
 """Timing whole processes, in interleaved rounds, and the table of what came of it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Measure = Callable[[], float]
 HEAD = ["what", "divided by", "median ratio", "goal", "min-max", "it", "the other"]
@@ -129,6 +130,11 @@ class Lab:
         if not keep:
             shutil.rmtree(self.root / ".orch")
         return spent
+
+    def told(self, *args: str) -> Any:
+        """Run orch and return the JSON that it prints; the draft and the records are kept."""
+        self.spent(*ORCH, *args)
+        return json.loads((self.root / "out").read_text())
 
     def idle(self, job: Path, seconds: float) -> tuple[float, float, float]:
         """Run a job whose programs sleep, and watch it from its third second on.

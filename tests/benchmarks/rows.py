@@ -6,8 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
-from tests.benchmarks import others, peers
+from tests.benchmarks import held, others, peers
 from tests.benchmarks.measuring import Lab, Measure, Row, per_task_us
 
 _HEAD = "defaults: {mode: thread, function: noop_tasks:noop}\ntasks:\n"
@@ -578,6 +579,49 @@ def queues(lab: Lab) -> list[Row]:
     return rows
 
 
+def advice(lab: Lab) -> list[Row]:
+    """Have modes advised for functions of ten kinds, and run them in both for real."""
+    lab.write("held.py", Path(held.__file__).read_text())
+    names = [name for name in held.NAMES if name != "arrays" or _has("numpy")]
+    if len(names) < len(held.NAMES):
+        lab.notes.append("advice: no numpy, so no row for it")
+    tried = [_advised(lab, name) for name in names]
+    count = len(tried)
+    faster = sum(is_faster for _, is_faster in tried)
+    near = sum(0.75 <= row.ratios[0] <= 1.25 for row, _ in tried)
+    return [
+        Row(f"advice: {what}", "", [found], unit=f"of {count}", goal=1 - count)
+        for what, found in (("the faster mode", faster), ("speed-ups within 25 %", near))
+    ] + [row for row, _ in tried]
+
+
+def _advised(lab: Lab, name: str) -> tuple[Row, bool]:
+    """Return what the other mode is worth by what was predicted, and if the faster is advised."""
+    jobs = {
+        mode: lab.write(f"{name}_{mode}.yaml", (
+            f"name: {name}\n" + _instances(2, f"mode: {mode}\n    function: held:{name}")
+        ))
+        for mode in ("thread", "process")
+    }  # fmt: skip
+    said = lab.told("advise", str(jobs["thread"]), "--measure", "--yes", "--json")["tasks"]["all"]
+    found = lab.rounds(5, {mode: _lasts(lab, job) for mode, job in jobs.items()})
+    real = {mode: median(seconds) for mode, seconds in found.items()}
+    ours, predicted = ([each["thread"] / each["process"]] for each in (real, said["seconds"]))
+    title = f"advice: {name}, as a thread by as a process ({said['advised']} advised)"
+    is_faster = real[said["advised"]] <= 1.1 * min(real.values())
+    return Row(title, "as predicted", ours, predicted, unit="x"), is_faster
+
+
+def _lasts(lab: Lab, job: Path) -> Measure:
+    """Measure how long a run says that it took."""
+
+    def measure() -> float:
+        seconds: float = lab.told("run", str(job), "-q", "--json")["duration_s"]
+        return seconds
+
+    return measure
+
+
 BENCHMARKS: dict[str, Callable[[Lab], list[Row]]] = {
     "start": start,
     "wide": wide,
@@ -590,6 +634,7 @@ BENCHMARKS: dict[str, Callable[[Lab], list[Row]]] = {
     "warm": warm,
     "process": process,
     "work": work,
+    "advice": advice,
     "idle": idle,
     "queues": queues,
 }

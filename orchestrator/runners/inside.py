@@ -1,0 +1,46 @@
+"""The inner side of mode ``interpreter``: make the interpreter the attempt's, call its function."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from orchestrator import current
+from orchestrator.runners import child
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+
+def main(
+    letter: int, out: int, err: int, token: memoryview, said: tuple[str, int, str, str]
+) -> None:
+    """Do what *letter* says, with *out* and *err* as standard streams.
+
+    *token* is shared memory whose first byte says whether the attempt is to stop; *said* are the
+    task's name, the attempt's number, the id of the run and the socket where orch listens.
+    """
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as this lasts
+    sys.stdout, sys.stderr = _stream(out), _stream(err)
+    current.become(_InterpreterAttempt(*said, token))
+    child.main(letter)
+
+
+def _stream(descriptor: int) -> TextIO:
+    """Return a stream that leaves nothing unwritten: a killed orch loses no line."""
+    return open(
+        descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
+
+
+class _InterpreterAttempt(current.OwnAttempt):
+    """An attempt that is this whole interpreter."""
+
+    def __init__(self, name: str, number: int, run_id: str, socket: str, token: memoryview) -> None:
+        super().__init__(name, number, run_id, socket)
+        self._token = token
+
+    def cancelled(self) -> bool:
+        """Tell whether the attempt was asked to stop."""
+        return bool(self._token[0])

@@ -1,0 +1,239 @@
+"""Mode ``interpreter``: a function in an interpreter of its own, with a GIL of its own.
+
+Python 3.14 and later (PEP 734). Each attempt has a thread and a new interpreter on it, which ends
+with it, so that no task sees what another has left. Call and result go through a letter, items of
+queues through pipes, as with a process: the function runs by the same code. As with a thread
+nothing can be killed: what does not stop within its grace is given up.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from contextvars import Context
+from time import monotonic
+
+from orchestrator import descriptors
+from orchestrator.events import Ended, Failure, Postponed, Returned
+from orchestrator.places import open_output
+from orchestrator.runners.folders import FolderError, enter_own_folder, unshare_folder
+from orchestrator.runners.letters import answer_in, letter_to
+from orchestrator.runners.shortage import shortage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from orchestrator.events import Attempt
+    from orchestrator.queues.child import Joint
+    from orchestrator.queues.registry import Pipes, Queues
+    from orchestrator.runners import Now, Post
+    from orchestrator.runners.children import Watcher
+    from orchestrator.runners.letters import Answer
+
+_NOT_THERE = "does not support loading in subinterpreters"
+_CODE = "from orchestrator.runners import inside\ninside.main(letter, out, err, token, said)\n"
+
+
+class _Work:
+    """An attempt under way, and what it holds; *token* says to it whether it is to stop."""
+
+    __slots__ = ("attempt", "given_up", "joint", "letter", "pipes", "streams", "token")
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.letter = -1
+        self.streams: list[int] = []
+        self.joint: list[int] = []
+        self.pipes: Pipes | None = None
+        self.token = bytearray(1)
+        self.given_up = False
+
+    def take_ends(self, joint: Joint) -> Joint:
+        """Take descriptors of its own for the ends of queues, and return them.
+
+        Those of *joint* are closed once the attempt has begun.
+        """
+        copies = {}
+        for descriptor in joint.descriptors:
+            copies[descriptor] = descriptors.hold(os.dup(descriptor))
+            self.joint.append(copies[descriptor])
+        consume, publish = joint.consume, joint.publish
+        return joint._replace(
+            consume=consume and (copies[consume[0]], consume[1]),
+            publish=publish and (copies[publish[0]], publish[1]),
+            ledger=copies[joint.ledger],
+        )
+
+    def give_back(self) -> None:
+        """Close what its function has used."""
+        for descriptor in self.joint:
+            with suppress(OSError):
+                descriptors.close(descriptor)
+        for descriptor in self.streams:
+            with suppress(OSError):
+                os.close(descriptor)
+        self.streams, self.joint = [], []
+
+
+class InterpreterRunner:
+    """Runs attempts of mode ``interpreter``.
+
+    Ends are told on the thread of the *watcher*'s poller, where all that the task said before was
+    heard. *socket* is where it listens.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        run_id: str,
+        socket: str,
+        post: Post,
+        now: Now,
+        watcher: Watcher,
+        queues: Queues | None = None,
+    ) -> None:
+        self._root, self._run_id, self._socket = root, run_id, socket
+        self._post, self._now, self._watcher, self._queues = post, now, watcher, queues
+        self._works: dict[tuple[str, int], _Work] = {}
+
+    def start(self, attempt: Attempt) -> None:
+        """Have a new thread make an interpreter and call the function of *attempt* in it."""
+        key = (attempt.task, attempt.number)
+        work = self._works[key] = _Work(attempt)
+        try:
+            self._watcher.begin()
+            self._prepare(work)
+            # an empty context: what the caller's holds is not the task's
+            thread = threading.Thread(target=Context().run, args=(self._run, work), daemon=True)
+            thread.name = "orch-interpreter"
+            thread.start()
+        except (OSError, RuntimeError, MemoryError) as error:
+            del self._works[key]
+            self._failed_to_start(work, error)
+            return
+        if work.pipes is not None:
+            work.pipes.launched()
+
+    def _prepare(self, work: _Work) -> None:
+        """Make its files, its ends of queues and its letter. Raises ``OSError``."""
+        attempt = work.attempt
+        for path in (attempt.stdout, attempt.stderr):
+            work.streams.append(open_output(path))
+        joint = None
+        if self._queues is not None:
+            work.pipes = self._queues.pipes(attempt, ours=True)
+            if work.pipes is not None and work.pipes.joint is not None:
+                joint = work.take_ends(work.pipes.joint)
+        work.letter = letter_to(attempt, self._root, joint, monotonic())
+
+    def _failed_to_start(self, work: _Work, error: Exception) -> None:
+        attempt = work.attempt
+        key = (attempt.task, attempt.number)
+        made = len(work.streams)
+        work.give_back()
+        if work.letter >= 0:
+            os.close(work.letter)
+        if work.pipes is not None:
+            work.pipes.abandon()
+        reason = shortage(error)
+        if reason is None:
+            failure = Failure("LaunchError", f"no interpreter to be had: {error}")
+            self._post(Ended(*key, "launch_failed", self._now(), error=failure))
+            return
+        for path in (attempt.stdout, attempt.stderr)[:made]:
+            with suppress(OSError):
+                os.unlink(path)  # the next start makes it again
+        self._post(Postponed(*key, reason, self._now()))
+
+    def _run(self, work: _Work) -> None:
+        """Call the function in an interpreter; tell its end, whatever goes wrong."""
+        failure = None
+        try:
+            self._enter_folder(work.attempt.cwd)
+            self._call(work)
+        except FolderError as error:
+            failure = Failure("LaunchError", str(error))
+        except Exception as error:  # noqa: BLE001 - of orch or of Python itself: it is told
+            failure = Failure("LaunchError", f"{type(error).__name__}: {error}")
+        work.give_back()
+        answer = answer_in(work.letter)
+        if answer[0] is None:
+            failure = failure or Failure("LaunchError", "the interpreter left no result")
+            answer = "launch_failed", None, failure, None
+        self._watcher.after_heard(lambda: self._ended(work, answer))
+
+    def _enter_folder(self, folder: str | None) -> None:
+        """Give the thread a directory of its own, so that what it changes is not all others'."""
+        if folder is not None:
+            enter_own_folder(folder)
+            return
+        with suppress(OSError):  # not allowed here
+            unshare_folder()
+
+    def _call(self, work: _Work) -> None:
+        from concurrent import interpreters  # type: ignore[attr-defined] # noqa: PLC0415 - 3.14
+
+        attempt = work.attempt
+        interpreter: Any = interpreters.create()
+        try:
+            interpreter.prepare_main(
+                letter=work.letter,
+                out=work.streams[0],
+                err=work.streams[1],
+                token=memoryview(work.token),
+                said=(attempt.task, attempt.number, self._run_id, self._socket),
+            )
+            interpreter.exec(_CODE)
+        finally:
+            interpreter.close()
+
+    def _ended(self, work: _Work, answer: Answer) -> None:
+        attempt = work.attempt
+        key = (attempt.task, attempt.number)
+        if work.given_up:
+            self._post(Returned(*key, self._now()))
+            return
+        del self._works[key]
+        outcome, output, error, cost = answer
+        assert outcome is not None
+        if error is not None and error.type == "ImportError" and _NOT_THERE in error.message:
+            error = error._replace(message=f"{error.message}; `thread` and `process` can")
+        ended = Ended(*key, outcome, self._now(), output=output, error=error)
+        self._tell(work, ended._replace(cost=cost))
+
+    def _tell(self, work: _Work, ended: Ended) -> None:
+        if work.pipes is not None:
+            ended = work.pipes.settled(ended, killed=bool(work.token[0]))
+        self._post(ended)
+
+    def stop(self, task: str, number: int, *, force: bool) -> None:
+        """Set the attempt's token; with *force* give its interpreter up."""
+        work = self._works.get((task, number))
+        if work is None:
+            return
+        work.token[0] = True
+        if work.pipes is not None:
+            work.pipes.cancel()
+        if force:
+            self._watcher.after_heard(lambda: self._give_up(work))
+
+    def _give_up(self, work: _Work) -> None:
+        attempt = work.attempt
+        if self._works.pop((attempt.task, attempt.number), None) is not work:
+            return  # it has just ended
+        work.given_up = True
+        failure = Failure("Timeout", "the interpreter did not stop and was given up")
+        self._tell(work, Ended(
+            attempt.task, attempt.number, "timed_out", self._now(), error=failure,
+            left_running=True,
+        ))  # fmt: skip
+
+    def close(self, grace_s: float) -> None:
+        """Set every token; what does not look at it ends with this process."""
+        del grace_s  # nothing can be done to an interpreter that does not look at its token
+        for work in list(self._works.values()):
+            work.token[0] = True
+            if work.pipes is not None:
+                work.pipes.cancel()

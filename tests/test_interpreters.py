@@ -1,0 +1,183 @@
+"""Mode ``interpreter``: what is a task's own, what is not; collected from Python 3.14 on.
+
+What it has in common with the other modes stands with those: ``FUNCTION_MODES`` has it there.
+"""
+# ruff: noqa: SIM300 - expected == actual
+
+import os
+import signal
+
+import pytest
+
+from tests.builder import Builder
+
+MODULE = """
+import os, sys, threading, time
+from orchestrator import task
+
+seen = []
+
+def adds():
+    seen.append(task.name)
+    return seen
+
+def env(*names): return [os.environ.get(name) for name in names]
+
+def moves():
+    os.chdir("sub")
+    os.umask(0o077)
+    os.environ["MINE"] = "1"
+    with open("gate", "rb") as gate:
+        gate.read(1)
+    return os.getcwd()
+
+def looks():
+    try:
+        return [os.getcwd(), os.environ.get("MINE"), os.umask(0o022)]
+    finally:
+        with open("sub/gate", "wb") as gate:
+            gate.write(b"x")
+
+def speaks():
+    print("print")
+    sys.stdout.buffer.write(b"bytes\\n")
+    sys.stdout.flush()
+    thread = threading.Thread(target=print, args=["thread"])
+    thread.start()
+    thread.join()
+    print("error", file=sys.stderr)
+    task.log.bind(part="x").info("loaded", rows=3)
+    task.progress(2, 5)
+    return sys.stdin.read()
+
+def leaves_a_thread():
+    threading.Thread(target=lambda: (time.sleep(0.2), print("late"))).start()
+
+def forks():
+    os.fork()
+
+def hangs(gate):
+    with open(gate, "wb") as file:
+        file.write(b"x")
+    with open(gate + ".on", "rb") as file:
+        file.read(1)
+
+def burns():
+    return sum(range(1_000_000))
+
+def alone():
+    import orjson
+"""
+
+
+@pytest.fixture
+def funcs(job: Builder) -> Builder:
+    """Give a builder with the module and a folder."""
+    job.module(MODULE)
+    (job.root / "sub").mkdir()
+    return job
+
+
+def test_modules_are_its_own(funcs: Builder) -> None:
+    """What one task, or one try, leaves in a module no other finds."""
+    funcs.tasks("""
+        a: {mode: interpreter, function: "m:adds"}
+        b: {mode: interpreter, function: "m:adds", needs: [a]}
+        c: {mode: thread, function: "m:adds", needs: [b]}
+    """)
+    tasks = funcs.run("--json").tasks
+    assert [["a"], ["b"], ["c"]] == [tasks[name]["output"] for name in "abc"]
+
+
+def test_directory_and_mask_are_its_own(funcs: Builder) -> None:
+    """Two that overlap do not see each other's working directory, umask and ``os.environ``."""
+    os.mkfifo(funcs.root / "sub" / "gate")
+    funcs.tasks("""
+        a: {mode: interpreter, function: "m:moves"}
+        b: {mode: interpreter, function: "m:looks"}
+    """, "limits: {processes: 2}")  # fmt: skip
+    tasks = funcs.run("--json").tasks
+    assert str(funcs.root / "sub") == tasks["a"]["output"]
+    assert [str(funcs.root), None, 0o022] == tasks["b"]["output"]
+
+
+def test_environment_of_the_job(funcs: Builder) -> None:
+    """The job's ``env`` reaches it, and its own is refused."""
+    task = "mode: interpreter, function: 'm:env', args: [SET, GONE, KEPT]"
+    funcs.tasks(f"a: {{{task}}}", "env: {SET: x, GONE: null}")
+    assert ["x", None, "2"] == funcs.run("--json", GONE="1", KEPT="2").tasks["a"]["output"]
+    funcs.tasks(f"a: {{{task}, env: {{X: '1'}}}}")
+    assert "interpreters share one environment" in funcs.run().err
+
+
+def test_what_it_says(funcs: Builder) -> None:
+    """Streams are its own, its threads' too; the log and the progress come to orch."""
+    funcs.tasks("a: {mode: interpreter, function: 'm:speaks'}")
+    done = funcs.run("--json", "--log-format", "json")
+    assert "" == done.tasks["a"]["output"]
+    assert "print\nbytes\nthread\n" == funcs.written("a.1.out")
+    assert "error\n" == funcs.written("a.1.err")
+    said = next(line for line in done.log if line["event"] == "loaded")
+    assert ("a", "x", 3) == (said["task"], said["part"], said["rows"])
+    kinds = [line["event"] for line in done.log]
+    assert kinds.index("loaded") < kinds.index("task succeeded")
+
+
+def test_its_threads_are_waited_for(funcs: Builder) -> None:
+    """As those of a process are: the attempt ends when they have."""
+    funcs.tasks("a: {mode: interpreter, function: 'm:leaves_a_thread'}")
+    assert funcs.run("--json").tasks["a"]["cost"]["wall_s"] < 0.2
+    assert "late\n" == funcs.written("a.1.out")
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [("forks", "fork not supported"), ("alone", "does not support loading in subinterpreters")],
+)
+def test_what_python_refuses_there(funcs: Builder, function: str, says: str) -> None:
+    """Forks, and modules in C that were not made for it: a failure that says so."""
+    funcs.tasks(f"a: {{mode: interpreter, function: 'm:{function}'}}")
+    done = funcs.run("--json")
+    assert 1 == done.code
+    assert says in done.tasks["a"]["error"]["message"]
+
+
+def test_module_that_cannot_be_loaded_there(funcs: Builder) -> None:
+    """Where the function's own module needs one, it is not launched."""
+    funcs.module("import orjson\ndef f(): pass\n", "needs")
+    funcs.tasks("a: {mode: interpreter, function: 'needs:f'}")
+    task = funcs.run("--json").tasks["a"]
+    assert "launch_failed" == task["outcome"]
+    assert "`thread` and `process` can" in task["error"]["message"]
+
+
+def test_given_up(funcs: Builder) -> None:
+    """What does not stop in its grace is given up; orch ends nonetheless, and leaves nothing."""
+    gate = funcs.gate("gate")
+    funcs.gate("gate.on")
+    funcs.tasks("a: {mode: interpreter, function: 'm:hangs', args: [gate], grace: 0.1s}")
+    run = funcs.start("-q")
+    gate.wait()
+    run.signal(signal.SIGTERM)
+    done = run.finish()
+    assert -signal.SIGTERM == done.code
+    assert "the thread of task `a` still runs\n" in done.err
+
+
+def test_it_counts_as_a_process(funcs: Builder) -> None:
+    """It uses a processor of its own, and takes a slot for one."""
+    funcs.tasks("a: {mode: interpreter, function: 'm:burns', foreach: [1, 2, 3, 4]}",
+                "limits: {processes: 1}")  # fmt: skip
+    done = funcs.run("-v", "--log-format", "json")
+    spans = [line["event"] for line in done.log if line.get("attempt")]
+    assert ["task started", "task succeeded"] * 4 == spans
+    assert "hexagon" in funcs.orch("plan", "job.yaml", "--format", "dot").out
+
+
+def test_advice_for_it(funcs: Builder) -> None:
+    """It is compared with the other modes, and one of those is advised where it is faster."""
+    funcs.tasks("a: {mode: interpreter, function: 'm:burns', foreach: [1, 2]}")
+    found = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--times", "1", "--json")
+    task = found.document["tasks"]["a"]
+    assert {"thread", "process", "interpreter"} == set(task["seconds"])
+    assert "interpreter" == task["mode"]
