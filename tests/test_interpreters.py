@@ -171,7 +171,7 @@ def test_it_counts_as_a_process(funcs: Builder) -> None:
     done = funcs.run("-v", "--log-format", "json")
     spans = [line["event"] for line in done.log if line.get("attempt")]
     assert ["task started", "task succeeded"] * 4 == spans
-    assert "hexagon" in funcs.orch("plan", "job.yaml", "--format", "dot").out
+    assert "hexagon" in funcs.orch("plan", "job.yaml", "--dot").out
 
 
 def test_advice_for_it(funcs: Builder) -> None:
