@@ -39,6 +39,8 @@ class Cost(NamedTuple):
     another have the processor. *peak_memory_bytes* is that of a process. *gil_share* is how much of
     its time a function held the GIL, while it ran alone, and *gil_longest_s* the longest that was
     seen; *gil_taken_share* how much of it, beside others, one of them held it. Both are samples.
+    *arguments_bytes* is the size of what had to be carried to it: the arguments of a function, as
+    JSON, or the command line of a program.
     """
 
     wall_s: float
@@ -51,6 +53,7 @@ class Cost(NamedTuple):
     gil_share: float | None = None
     gil_longest_s: float | None = None
     gil_taken_share: float | None = None
+    arguments_bytes: int | None = None
 
 
 class Started(NamedTuple):

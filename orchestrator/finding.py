@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.places import ALPHABET, STATE_DIR
+from orchestrator.places import ALPHABET, STATE_DIR, is_live
 from orchestrator.spec.words import quote
 
 TYPE_CHECKING = False
@@ -38,7 +38,8 @@ def find_state(start: Path, override: str | None) -> Path:
     home, me = Path.home(), os.getuid()
     for folder in (start, *start.parents):
         state = folder / STATE_DIR
-        if (state / "runs").is_dir() and state.stat().st_uid == me:
+        used = (state / "runs").is_dir() or (state / "trials").is_dir()
+        if used and state.stat().st_uid == me:
             return state
         if folder == home or folder.is_mount():
             break
@@ -57,6 +58,14 @@ def runs(state: Path) -> list[Path]:
         if not path.name.startswith(".") and (path / "journal.db").is_file()
     )
     return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def left_trials(state: Path) -> list[Path]:
+    """Return the directories of measurements that did not come to their end."""
+    folder = state / "trials"
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_live(path))
 
 
 def find_run(state: Path, reference: str | None) -> Path:

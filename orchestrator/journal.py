@@ -261,7 +261,7 @@ def _uri(path: str) -> str:
 
 # An attempt that succeeded without an output, on a thread: the common one has nothing to say.
 _PLAIN_END = (None, None, "null", None, False, False, False, False, None)
-_NOTHING_MORE = [None] * 7
+_NOTHING_MORE = [None] * 8
 _PLAIN_LENGTH = 5  # its fields, and its cost
 _LAST = len(Ended._fields) - 1
 _FEW = 100  # events with more to say that are written without a library for it

@@ -16,7 +16,7 @@ _WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 _QUICK_S = 0.0002
 _IMPORT_S = 0.00005  # what looking up a function takes that is there already
 _FEW = 5  # samples that say nothing
-_UNKNOWN = (None,) * 6
+_UNKNOWN = (None,) * 7
 
 
 class Meter:
@@ -54,7 +54,7 @@ class Meter:
         alone, beside = self._alone, self._beside
         held = alone.said() if alone is not None else (None, None)
         taken = beside.said()[0] if beside is not None else None
-        return Cost._make((*known, *switches, None, *held, taken))
+        return Cost._make((*known, *switches, None, *held, taken, None))
 
     def sampled(self, late_s: float, span_s: float, *, alone: bool) -> None:
         """Take note that the GIL was waited for *late_s*, in a sample of *span_s*."""

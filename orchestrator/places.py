@@ -14,6 +14,7 @@ from orchestrator.errors import EnvironmentFault
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Literal
 
 STATE_DIR = ".orch"
 STDIN = "-"
@@ -205,13 +206,13 @@ def _is_at(descriptor: int, path: str) -> bool:
         return False
 
 
-def create_run(state: str) -> RunFolder:
-    """Make the directory of a new run below *state*.
+def create_run(state: str, kind: Literal["runs", "trials"] = "runs") -> RunFolder:
+    """Make the directory of a new run below *state*, or one for measuring.
 
     Raises ``EnvironmentFault`` (exit 4), naming ``--state-dir``, where that cannot be.
     """
     with _explained(state):
-        path = f"{_folder_in(state, 'runs')}/{new_run_id()}"
+        path = f"{_folder_in(state, kind)}/{new_run_id()}"
         os.mkdir(path, 0o700)
         return RunFolder(path)
 

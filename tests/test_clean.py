@@ -1,12 +1,14 @@
 """``orch clean``: which run directories go, and which stay."""
 # ruff: noqa: SIM300 - expected == actual
 
+import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from orchestrator.places import wait_for_end
 from tests.builder import Builder
 
 
@@ -171,3 +173,28 @@ def test_an_unsafe_state_directory_is_not_cleaned(aged: tuple[Builder, Sequence[
     done = job.orch("clean", "--keep", "0")
     assert (4, list(ids)) == (done.code, _there(job))
     assert "can be written by everyone" in done.err
+
+
+def test_measurement_that_was_killed(job: Builder) -> None:
+    """What it has left goes, but not while it is under way; nothing of it is a run."""
+    gate = job.gate("gate")
+    job.module("""
+        from orchestrator import task
+        def waits():
+            with open("gate", "w") as file:
+                file.write("x")
+            while True:
+                task.check()
+    """)
+    job.tasks("a: {mode: thread, function: 'm:waits'}")
+    running = job.start_orch("compare", "job.yaml", "a", "--yes")
+    gate.wait()
+    assert [] == job.orch("clean", "--older-than", "0", "--json").document["removed"]
+    (left,) = (job.root / ".orch" / "trials").iterdir()
+    running.signal(signal.SIGKILL)
+    running.finish()
+    wait_for_end(left)
+    assert left.name + "\n" == job.orch("clean", "--dry-run").out
+    assert [left.name] == job.orch("clean", "--json").document["removed"]
+    assert not left.exists()
+    assert "no runs" in job.orch("runs").err

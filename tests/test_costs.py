@@ -1,5 +1,7 @@
 """The ledger: what each attempt took, in the journal, ``--json``, ``--events`` and ``show``."""
 
+import json
+
 import pytest
 
 from orchestrator.spec.durations import show
@@ -52,8 +54,9 @@ def test_computing_and_waiting(funcs: Builder, mode: str) -> None:
     """What a function computes is told from what it waits for."""
     burns = _cost(funcs, f"mode: {mode}, function: 'm:burns'")
     sleeps = _cost(funcs, f"mode: {mode}, function: 'm:sleeps'")
+    carried = set() if mode == "thread" else {"arguments_bytes"}
     assert burns.keys() - {"import_s", "peak_memory_bytes"} == (
-        OF_A_FUNCTION | SWITCHES | ALWAYS | {"result_bytes"}
+        OF_A_FUNCTION | SWITCHES | ALWAYS | {"result_bytes"} | carried
     )
     assert burns["cpu_s"] >= 0.05
     assert burns["wall_s"] >= burns["cpu_s"] * 0.99
@@ -88,7 +91,10 @@ def test_what_a_mode_cannot_know_is_absent(funcs: Builder) -> None:
     thread = _cost(funcs, "mode: thread, function: 'm:holds'")
     program = _cost(funcs, "mode: subprocess, command: [sleep, '0.05']")
     assert "peak_memory_bytes" not in thread
-    assert program.keys() == {"wall_s", "cpu_s", "cpu_share"} | SWITCHES | ALWAYS | {"result_bytes"}
+    assert program.keys() == (
+        {"wall_s", "cpu_s", "cpu_share", "arguments_bytes", "result_bytes"} | SWITCHES | ALWAYS
+    )
+    assert program["arguments_bytes"] == len("sleep 0.05 ")
     assert program["wall_s"] >= 0.05
     assert program["cpu_s"] < 0.05
 
@@ -97,6 +103,13 @@ def test_bytes_of_result_and_output(funcs: Builder) -> None:
     """What a task returns is counted as JSON, what it prints as it is."""
     cost = _cost(funcs, "mode: thread, function: 'm:talks'")
     assert (cost["result_bytes"], cost["output_bytes"]) == (6, 5)
+
+
+def test_bytes_of_arguments(funcs: Builder) -> None:
+    """What is carried to a process is counted as JSON."""
+    funcs.module("def f(*args, **kwargs): pass")
+    cost = _cost(funcs, "mode: process, function: 'm:f', args: [1, two], kwargs: {a: é}")
+    assert cost["arguments_bytes"] == len(json.dumps([1, "two"]) + json.dumps({"a": "é"}))
 
 
 def test_share_of_the_gil(funcs: Builder) -> None:

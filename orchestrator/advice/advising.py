@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from orchestrator.advice import edit
 from orchestrator.advice.evidence import of_one, recorded
 from orchestrator.advice.judge import Advice, Judge, Verdict
 from orchestrator.advice.measure import measurable, measure
-from orchestrator.advice.trial import Trials
+from orchestrator.advice.trial import Trials, workshop
 from orchestrator.hazards import Hazard, hazards
 from orchestrator.loading import Loaded, cpus
 from orchestrator.pythons import gil_is_on
@@ -35,13 +33,10 @@ def advice(
     """Return the advice for a job, and its hazards; with *names* those are measured first."""
     evidence = recorded(loaded, Path(state))
     if names:
-        folder = mkdtemp(prefix="advise-", dir=_made(state))
-        try:
+        with workshop(state) as folder:
             trials = Trials(loaded, evidence.outputs, folder)
             tasks = [task for task in measurable(loaded.plan) if task.name in names]
             measure(evidence, trials, loaded.plan, tasks, times, say)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on())
     return judge.verdict(), hazards(loaded.plan)[:_SUSPECTS]
 
@@ -62,11 +57,6 @@ def line(changes: Sequence[Advice], attempts: int, saved_s: float, file: str | N
         f"{attempts} thread tasks took turns on the GIL: `mode: process` for {names} would save "
         f"about {show(saved_s)}{following}"
     )
-
-
-def _made(state: str) -> str:
-    Path(state).mkdir(parents=True, exist_ok=True)
-    return state
 
 
 def document(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from tempfile import mkdtemp
 
 from orchestrator.advice.evidence import FUNCTION_MODES, recorded
 from orchestrator.advice.measure import copies, tried
-from orchestrator.advice.trial import Shot, Trials, Way
+from orchestrator.advice.trial import Shot, Trials, Way, workshop
 from orchestrator.loading import Loaded, cpus
 from orchestrator.plan.model import PlanTask
 from orchestrator.pythons import has_interpreters
@@ -50,9 +48,7 @@ def compare(
     loaded: Loaded, state: str, task: PlanTask, times: int, say: Callable[[str], None]
 ) -> list[Measured]:
     """Measure *task* in each way. Raises ``TrialFailed``, ``TemplateError``."""
-    Path(state).mkdir(parents=True, exist_ok=True)
-    folder = mkdtemp(prefix="compare-", dir=state)
-    try:
+    with workshop(state) as folder:
         trials = Trials(loaded, recorded(loaded, Path(state)).outputs, folder)
         calls = trials.arguments(task)
         at_once = copies(loaded.plan, task, len(calls))
@@ -62,8 +58,6 @@ def compare(
             alone, together_s = tried(trials, task, way, calls, times, at_once)
             found.append(_measured(way, alone, at_once, together_s))
         return found
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _measured(way: Way, alone: list[Shot], at_once: int, together_s: float) -> Measured:

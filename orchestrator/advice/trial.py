@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from orchestrator.errors import OrchError
 from orchestrator.events import Cost, Ended, Started
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
+from orchestrator.places import create_run
 from orchestrator.plan import templates
 from orchestrator.plan.fill import items as items_of
 from orchestrator.plan.model import NO_RETRY, PlanTask
@@ -38,6 +40,20 @@ class Interrupted(Exception):
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by signal {number}")
         self.number = number
+
+
+@contextmanager
+def workshop(state: str) -> Iterator[str]:
+    """Give a directory for measuring, which is removed in the end.
+
+    Raises ``EnvironmentFault``.
+    """
+    folder = create_run(state, "trials")
+    try:
+        yield folder.path
+    finally:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        folder.release()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import typer
 from orchestrator.cli import options
 from orchestrator.cli.console import emit, emit_json, say
 from orchestrator.errors import EnvironmentFault, JournalError, UsageError
-from orchestrator.finding import find_state, runs, started_at
+from orchestrator.finding import find_state, left_trials, runs, started_at
 from orchestrator.journal import FILE, headline
 from orchestrator.places import RunFolder, is_live, refuse_unsafe
 from orchestrator.spec import durations
@@ -49,6 +49,8 @@ def clean(
     state_dir: options.StateDir = None,
 ) -> None:
     """Remove the directories of old runs; never of one that is under way.
+
+    What a measurement (advise, compare) has left that was killed goes in any case.
 
     With --keep and --older-than a run goes only if both say so.
     """
@@ -100,6 +102,10 @@ def _age_s(text: str | None, default_s: float) -> float:
 
 def _to_remove(state: Path, keep: int, age_s: float) -> Iterator[Path]:
     """Yield the directories to remove, the oldest first; none that orch did not make."""
+    if trials := left_trials(state):
+        refuse_unsafe(state)
+        refuse_unsafe(state / "trials")
+        yield from trials
     folder = state / "runs"
     if not folder.is_dir():
         return

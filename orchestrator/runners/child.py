@@ -23,7 +23,7 @@ def main(letter: int) -> int:
     os.set_inheritable(letter, False)
     with open(letter, "r+b", closefd=False) as file:
         file.seek(0)
-        function, args, kwargs, root, joint, launched = json.loads(file.read())
+        args, kwargs, function, root, joint, launched = json.loads(file.read())
         functions, Meter, ends = functions_of(joint)  # noqa: N806 - a class
         functions.place_root(root)
         pid = os.getpid()

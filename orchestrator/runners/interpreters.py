@@ -39,11 +39,12 @@ _CODE = "from orchestrator.runners import inside\ninside.main(letter, out, err, 
 class _Work:
     """An attempt under way, and what it holds; *token* says to it whether it is to stop."""
 
-    __slots__ = ("attempt", "given_up", "joint", "letter", "pipes", "streams", "token")
+    __slots__ = ("attempt", "carried", "given_up", "joint", "letter", "pipes", "streams", "token")
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.letter = -1
+        self.carried = 0
         self.streams: list[int] = []
         self.joint: list[int] = []
         self.pipes: Pipes | None = None
@@ -126,7 +127,7 @@ class InterpreterRunner:
             work.pipes = self._queues.pipes(attempt, ours=True)
             if work.pipes is not None and work.pipes.joint is not None:
                 joint = work.take_ends(work.pipes.joint)
-        work.letter = letter_to(attempt, self._root, joint, monotonic())
+        work.letter, work.carried = letter_to(attempt, self._root, joint, monotonic())
 
     def _failed_to_start(self, work: _Work, error: Exception) -> None:
         attempt = work.attempt
@@ -201,7 +202,9 @@ class InterpreterRunner:
         if error is not None and error.type == "ImportError" and _NOT_THERE in error.message:
             error = error._replace(message=f"{error.message}; `thread` and `process` can")
         ended = Ended(*key, outcome, self._now(), output=output, error=error)
-        self._tell(work, ended._replace(cost=cost))
+        if cost is not None:
+            ended = ended._replace(cost=cost._replace(arguments_bytes=work.carried))
+        self._tell(work, ended)
 
     def _tell(self, work: _Work, ended: Ended) -> None:
         if work.pipes is not None:

@@ -14,24 +14,26 @@ from orchestrator.runners import child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from orchestrator.events import Attempt, Outcome
     from orchestrator.queues.child import Joint
 
     Answer = tuple[Outcome | None, str | None, Failure | None, Cost | None]
 
 
-def letter_to(attempt: Attempt, root: str, joint: Joint | None, launched: float) -> int:
-    """Return a new letter that asks for the call of *attempt*. Raises ``OSError``."""
-    call: list[Any] = [attempt.function, attempt.args, attempt.kwargs, root, joint, launched]
+def letter_to(attempt: Attempt, root: str, joint: Joint | None, launched: float) -> tuple[int, int]:
+    """Return a new letter that asks for the call of *attempt*, and the bytes of its arguments.
+
+    Raises ``OSError``.
+    """
+    args, kwargs = json.dumps(attempt.args), json.dumps(attempt.kwargs)
+    rest = json.dumps([attempt.function, root, joint, launched])
     letter = _anonymous_file()
     try:
-        os.write(letter, json.dumps(call).encode())
+        os.write(letter, f"[{args},{kwargs},{rest[1:]}".encode())
     except BaseException:
         os.close(letter)
         raise
-    return letter
+    return letter, len(args) + len(kwargs)
 
 
 def answer_in(letter: int) -> Answer:

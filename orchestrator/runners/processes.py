@@ -62,7 +62,7 @@ class ProcessRunner:
             if self._queues is not None:
                 pipes = self._queues.pipes(attempt, ours=True)
             joint = pipes.joint if pipes is not None else None
-            letter = letter_to(attempt, self._root, joint, launched)
+            letter, carried = letter_to(attempt, self._root, joint, launched)
             argv = [sys.executable, "-P", child.__file__, str(letter)]
             given = joint.descriptors if joint is not None else ()
             process = launch(attempt, argv, (letter, *given), server=server)
@@ -81,9 +81,13 @@ class ProcessRunner:
         if pipes is not None:
             self._pipes[key] = pipes
             pipes.launched()
-        self._watcher.watch(process, lambda status: self._exited(attempt, process, status, letter))
+        self._watcher.watch(
+            process, lambda status: self._exited(attempt, process, status, letter, carried)
+        )
 
-    def _exited(self, attempt: Attempt, process: Child, status: Exit, letter: int) -> None:
+    def _exited(
+        self, attempt: Attempt, process: Child, status: Exit, letter: int, carried: int
+    ) -> None:
         key = (attempt.task, attempt.number)
         self._children.pop(key, None)
         outcome, output, failure, cost = answer_in(letter)
@@ -93,7 +97,8 @@ class ProcessRunner:
                 "ExitStatus", f"the process left with exit status {status.status} and no result"
             )
         ended = Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
-        ended = ended._replace(cost=_whole(cost, process, status))
+        cost = _whole(cost, process, status)._replace(arguments_bytes=carried)
+        ended = ended._replace(cost=cost)
         pipes = self._pipes.pop(key, None)
         if pipes is not None:
             ended = pipes.settled(ended, killed=key in self._killed)

@@ -103,7 +103,8 @@ class ProgramRunner:
         outcome: Outcome = "ok" if failure is None else "failed"
         cost = meter.of_program(child.wall_s, status.usage, forked=child.is_warm)
         ended = Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
-        ended = ended._replace(cost=cost)
+        carried = sum(len(os.fsencode(argument)) + 1 for argument in attempt.argv)
+        ended = ended._replace(cost=cost._replace(arguments_bytes=carried))
         pipes = self._pipes.pop(key, None)
         if pipes is not None:
             ended = pipes.settled(ended, killed=key in self._killed)
