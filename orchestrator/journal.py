@@ -74,15 +74,22 @@ class Journal:
             self._db = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, cached_statements=16
             )
-            if is_new:
-                self._make(sync)
-            mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-            self._db.execute("PRAGMA wal_autocheckpoint = 4000")
-            if mode != "wal":
-                self._db.execute("PRAGMA journal_mode = TRUNCATE")
-            self._db.execute(f"PRAGMA synchronous = {sync}")
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.Error as error:
             raise JournalError(f"cannot write {self.path}: {error}") from error
+        try:
+            self._prepare(sync, is_new=is_new)
+        except (sqlite3.Error, OSError) as error:
+            self._db.close()
+            raise JournalError(f"cannot write {self.path}: {error}") from error
+
+    def _prepare(self, sync: Sync, *, is_new: bool) -> None:
+        if is_new:
+            self._make(sync)
+        mode = self._db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        self._db.execute("PRAGMA wal_autocheckpoint = 4000")
+        if mode != "wal":
+            self._db.execute("PRAGMA journal_mode = TRUNCATE")
+        self._db.execute(f"PRAGMA synchronous = {sync}")
 
     def _make(self, sync: Sync) -> None:
         """Make the tables: at once, and no slower than that has to be."""
@@ -104,7 +111,7 @@ class Journal:
         """Record what a session begins with, all of it or nothing.
 
         *meta* are JSON values, *source* is the job file, *events* are those of its first turn.
-        Raises ``JournalError``.
+        Raises ``JournalError``; the journal is closed then.
         """
         rows = ((session, order, *task) for order, task in enumerate(tasks))
         try:
@@ -117,7 +124,10 @@ class Journal:
             if events:
                 self.append(events)
             self._db.execute("COMMIT")
-        except (sqlite3.Error, TypeError, ValueError) as error:
+        except (JournalError, sqlite3.Error, TypeError, ValueError) as error:
+            self._db.close()
+            if isinstance(error, JournalError):
+                raise
             raise JournalError(f"cannot write {self.path}: {error}") from error
 
     def append(self, events: Sequence[Recorded]) -> None:

@@ -140,7 +140,7 @@ def test_a_damaged_journal_is_refused_and_left_as_it_was(tmp_path, damage):
 @pytest.mark.usefixtures("journal")
 def test_a_journal_of_another_version_is_refused(tmp_path):
     """A version that this orch does not know is named."""
-    with sqlite3.connect(tmp_path / "journal.db") as db:
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(JournalError, match="version 99"):
         Record(tmp_path)

@@ -186,7 +186,7 @@ def test_line_that_is_not_json(job: Builder) -> None:
 
 def test_line_that_is_nested_too_deep(job: Builder) -> None:
     """What no function could read fails its publisher, not who would read it."""
-    job.module("def take(items):\n    return list(items)\n")
+    job.module("def take(items):\n    return len(list(items))\n")
     job.module("print('[' * 1000 + ']' * 1000)", "deep")
     job.tasks(
         """
