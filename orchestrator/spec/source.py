@@ -156,6 +156,7 @@ class _Builder:
         self.source = source
         self.path: list[str | int] = []
         self.marks: dict[Where, tuple[Mark, Mark]] | None = None
+        self._texts: dict[str, str] = {}  # the same text once: names stand in many places
 
     def build(self, marks: dict[Where, tuple[Mark, Mark]] | None) -> Any:
         self.marks = marks
@@ -257,7 +258,7 @@ class _Builder:
             return stand_in
         if event.anchor is not None or event.tag is not None:
             self._irregular(event)
-        key: str = event.value
+        key: str = self._texts.setdefault(event.value, event.value)
         self.path[-1] = key
         if event.implicit[0]:
             if key == "<<":
@@ -278,7 +279,7 @@ class _Builder:
         if text in _WORDS:
             return _WORDS[text]
         if text[0] not in _NUMERIC:
-            return text
+            return self._texts.setdefault(text, text)
         if _INT.match(text):
             if len(text) > _MAX_DIGITS:
                 self._refuse_here(f"a number of {len(text)} digits", event)
