@@ -110,7 +110,8 @@ tasks:
 """,
 )
 WORDS = (
-    b"mode", b"thread", b"process", b"interpreter", b"subprocess", b"function", b"program", b"command", b"module",
+    b"mode", b"thread", b"process", b"interpreter", b"subprocess",
+    b"function", b"program", b"command", b"module",
     b"shell: true", b"needs", b"args", b"kwargs", b"env", b"cwd", b"timeout", b"retry", b"grace",
     b"foreach", b"when", b"output", b"defaults", b"limits", b"params", b"tasks", b"attempts",
     b"type: int", b"type: date", b"choices", b"min: 3", b"pattern", b"true", b"yes", b"null", b"~",
