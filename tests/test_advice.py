@@ -138,7 +138,7 @@ def test_long_holds() -> None:
     known = _known(_shot(1.0, 1.0, 1.0, gil_longest_s=0.2), _shot(1.01, 1.0))
     advice = _judge(_plan(_task("a")), a=known).verdict().tasks["a"]
     assert advice.advised == "process"
-    assert "0.2 s at a time" in advice.reason
+    assert "0.20 s at a time" in advice.reason
 
 
 def test_one_of_two_is_enough() -> None:

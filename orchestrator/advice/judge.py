@@ -11,7 +11,7 @@ from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, Known, modes_
 from orchestrator.advice.replay import Load, replay, simplified
 from orchestrator.advice.trial import Shot
 from orchestrator.plan.model import Plan, PlanTask
-from orchestrator.spec.durations import show
+from orchestrator.spec.durations import show_finely
 
 EFFORT = 400_000  # attempts to be gone through: about ten seconds
 _LEAST_REPLAYS = 4
@@ -192,16 +192,16 @@ class Judge:
         assert load is not None
         words = ["takes less than 1 ms"]
         if load.seconds >= _NOTHING_S:
-            words = [f"CPU {load.cpu:.0%} of {show(load.seconds)}"]
+            words = [f"CPU {load.cpu:.0%} of {show_finely(load.seconds)}"]
         words += self._about_gil(thread or (), load)
         if thread and self._holds_long(known):
             longest = median(shot.cost.gil_longest_s or 0.0 for shot in thread)
-            words.append(f"holds it for {show(longest)} at a time, and orch with it")
+            words.append(f"holds it for {show_finely(longest)} at a time, and orch with it")
         if known.together:
-            parts = [f"{show(s)} as `{mode}`" for mode, s in known.together.items()]
+            parts = [f"{show_finely(s)} as `{mode}`" for mode, s in known.together.items()]
             words.append(f"{known.copies} at once take {', '.join(parts)}")
-        for other in [mode for mode in seconds if mode != task.mode]:
-            words.append(_of_the_job(seconds, task.mode, other))
+        if len(seconds) > 1:
+            words.append(_of_the_job(seconds, task.mode))
         if load.cpu > _MOSTLY and task.mode == advised == "thread" and not self._gil:
             words.append("this Python has no GIL")
         confidence = self._confidence(known, load)
@@ -240,9 +240,11 @@ def _others(mode: str) -> tuple[str, ...]:
     return tuple(other for other in FUNCTION_MODES if other != mode)
 
 
-def _of_the_job(seconds: Mapping[str, float], mode: str, other: str) -> str:
-    """Return what the job takes with the task in the one mode, and in the other."""
-    now_s, then_s = seconds[mode], seconds[other]
-    if abs(now_s - then_s) < max(_WORTH * now_s, _WORTH_S):
-        return f"the job {show(now_s)} either way"
-    return f"the job {show(now_s)}, as `{other}` {show(then_s)}"
+def _of_the_job(seconds: Mapping[str, float], mode: str) -> str:
+    """Return what the job takes with the task in its *mode*, and in the others."""
+    now_s = seconds[mode]
+    others = {other: then_s for other, then_s in seconds.items() if other != mode}
+    if all(abs(now_s - then_s) < max(_WORTH * now_s, _WORTH_S) for then_s in others.values()):
+        return f"the job {show_finely(now_s)} either way"
+    parts = [f"as `{other}` {show_finely(then_s)}" for other, then_s in others.items()]
+    return f"the job {show_finely(now_s)}, {', '.join(parts)}"

@@ -10,7 +10,7 @@ from orchestrator.cli.console import emit, emit_json, say, table
 from orchestrator.errors import UsageError
 from orchestrator.loading import load
 from orchestrator.places import state_directory
-from orchestrator.spec.durations import show
+from orchestrator.spec.durations import show_finely
 from orchestrator.spec.words import quote
 
 
@@ -58,10 +58,10 @@ def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
     for one in measured:
         peak = one.peak_memory_bytes
         rows.append([
-            str(one.way).replace("`", ""), show(one.seconds),
-            "" if one.startup_s is None else show(one.startup_s),
-            "" if one.cpu_s is None else show(one.cpu_s),
+            str(one.way).replace("`", ""), show_finely(one.seconds),
+            "" if one.startup_s is None else show_finely(one.startup_s),
+            "" if one.cpu_s is None else show_finely(one.cpu_s),
             "" if peak is None else f"{peak / 2**20:,.0f} MiB",
-            show(one.together_s), f"{one.lost:.0%}",
+            show_finely(one.together_s), f"{one.lost:.0%}",
         ])  # fmt: skip
     emit(table(rows, right=frozenset(range(1, 7))))

@@ -119,11 +119,12 @@ def _text(found: Plan) -> str:
         lines[1:1] = [f"resources: {_amounts(found.resources)}\n"]
     order = _order(found)
     width = max(len(task.name) + len(_instances(task)) for task in order)
+    most = max(len(_mode(task)) for task in order)
     for task in order:
         name = f"{task.name}{_instances(task)}"
         extra = "".join(f"  [{part}]" for part in _conditions(task))
         text = printable(f"{what(task)}{_ways(task)}{extra}")
-        lines.append(f"  {name:<{width}}  {_mode(task):<10}  {text}\n")
+        lines.append(f"  {name:<{width}}  {_mode(task):<{most}}  {text}\n")
     if found.queues:
         lines.append("\nqueues\n")
         width = max(map(len, found.queues))

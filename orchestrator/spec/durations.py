@@ -49,6 +49,12 @@ def _parse(text: str) -> float:
     return total
 
 
+def show_finely(duration_s: float) -> str:
+    """Return it with one digit more where several are compared: ``0.42 s``."""
+    is_between = 0.095 <= duration_s < 9.995  # noqa: PLR2004
+    return f"{duration_s:.2f} s" if is_between else show(duration_s)
+
+
 def show(duration_s: float) -> str:
     """Return a duration for people: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if duration_s < 0.095:  # noqa: PLR2004 - below this, milliseconds say more
