@@ -20,11 +20,15 @@ from orchestrator.places import state_directory
 from orchestrator.pythons import gil_is_on, tag
 
 FILE = "modes.lock"
+# A run waits for this: about a quarter of a second for each of the two.
+_MOST_EVENTS, _EFFORT = 20_000, 10_000
+_KEYS = ("mode", "of", "why")
 
 
-def settle(loaded: Loaded, state_dir: str | None) -> None:
+def settle(loaded: Loaded, state_dir: str | None, *, only_recall: bool = False) -> None:
     """Give each task of *loaded* that leaves it open a mode, and say why in ``chosen``.
 
+    With *only_recall* nothing is decided: what is not pinned yet is a thread.
     Raises ``EnvironmentFault`` where what was decided can be neither read nor kept.
     """
     plan = loaded.plan
@@ -36,27 +40,28 @@ def settle(loaded: Loaded, state_dir: str | None) -> None:
         if task.auto
     }
     path = f"{state}/{FILE}"
-    pinned = _read(path)
-    known = pinned.get(plan.name, {})
-    fresh: dict[str, dict[str, str]] = {}
-    unpinned = [name for name, digest in open_.items() if known.get(name, {}).get("of") != digest]
-    if unpinned:
-        fresh = _decided(loaded, state, {name: open_[name] for name in unpinned})
+    known = _read(path).get(plan.name, {})
+    chosen = {name: known[name] for name, of in open_.items() if _is_of(known.get(name), of)}
+    unpinned = {name: of for name, of in open_.items() if name not in chosen}
+    if unpinned and not only_recall:
+        fresh = _decided(loaded, state, unpinned)
+        if fresh:
+            pinned = _read(path)  # another job may have written meanwhile
+            _write(path, {**pinned, plan.name: {**pinned.get(plan.name, {}), **fresh}})
+        chosen.update(fresh)
     for name in open_:
-        entry = fresh.get(name) or (known.get(name) if name not in unpinned else None)
         mode, reason = "thread", "nothing is known of it yet"
-        if entry is not None:
-            mode, reason = entry["mode"], entry["why"]
+        if name in chosen:
+            mode, reason = chosen[name]["mode"], chosen[name]["why"]
         plan.tasks[name].mode = "process" if mode == "process" else "thread"
         loaded.chosen[name] = mode, reason
-    if fresh:
-        _write(path, {**pinned, plan.name: {**known, **fresh}})
 
 
 def _decided(loaded: Loaded, state: str, tasks: dict[str, str]) -> dict[str, dict[str, str]]:
     """Return what earlier runs say of *tasks*, as far as they say something."""
-    evidence = recorded(loaded, Path(state))
-    verdict = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on()).verdict()
+    evidence = recorded(loaded, Path(state), _MOST_EVENTS)
+    judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on(), effort=_EFFORT)
+    verdict = judge.verdict()
     return {
         name: {"mode": advice.advised, "why": advice.reason, "of": digest}
         for name, digest in tasks.items()
@@ -72,9 +77,24 @@ def _read(path: str) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise EnvironmentFault(f"{path} cannot be read: {error}; remove it") from None
-    if not isinstance(found, dict) or not all(isinstance(job, dict) for job in found.values()):
+    if not _is_ours(found):
         raise EnvironmentFault(f"{path} is not what orch has written; remove it")
-    return found
+    return dict(found)
+
+
+def _is_ours(found: Any) -> bool:
+    """Tell whether it is modes by names of tasks, by names of jobs."""
+    jobs = found.values() if isinstance(found, dict) else [None]
+    tasks = [task for job in jobs for task in (job.values() if isinstance(job, dict) else [None])]
+    return all(
+        isinstance(task, dict) and all(isinstance(task.get(key), str) for key in _KEYS)
+        for task in tasks
+    )
+
+
+def _is_of(entry: dict[str, str] | None, of: str) -> bool:
+    """Tell whether *entry* is for a task as it is now."""
+    return entry is not None and entry["of"] == of
 
 
 def _write(path: str, pinned: dict[str, Any]) -> None:

@@ -10,9 +10,11 @@ from statistics import median
 from orchestrator.advice.evidence import FUNCTION_MODES, recorded
 from orchestrator.advice.measure import copies, tried
 from orchestrator.advice.trial import Shot, Trials, Way, workshop
+from orchestrator.errors import UsageError
 from orchestrator.loading import Loaded, cpus
 from orchestrator.plan.model import PlanTask
 from orchestrator.pythons import has_interpreters
+from orchestrator.spec.words import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ def compare(
     with workshop(state) as folder:
         trials = Trials(loaded, recorded(loaded, Path(state)).outputs, folder)
         calls = trials.arguments(task)
+        if not calls:
+            raise UsageError(f"{quote(task.name)} has no items: there is nothing to run")
         at_once = copies(loaded.plan, task, len(calls))
         found = []
         for way in ways(task):

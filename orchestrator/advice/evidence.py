@@ -9,16 +9,18 @@ from statistics import median
 from typing import Any
 
 from orchestrator import jsonio
+from orchestrator.advice.crowd import told_apart
 from orchestrator.advice.replay import Load
 from orchestrator.advice.trial import Shot, replace_fields, shots_of
 from orchestrator.digests import Digests
 from orchestrator.errors import JournalError
-from orchestrator.events import Cost, Expanded, Finished, Started
+from orchestrator.events import Cost, Ended, Expanded, Finished, Started
 from orchestrator.finding import runs
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
 from orchestrator.plan.model import PlanTask
 from orchestrator.pythons import tag
+from orchestrator.runners.threads import SWITCH_INTERVAL_S
 
 FUNCTION_MODES = ("thread", "process")  # those that are advised
 BEGINS_S = 0.05  # what it takes to start orch with a file that it knows
@@ -36,6 +38,15 @@ class Known:
     measured: bool = False
     runs: int = 0
     stale: int = 0  # runs of it as it was then: its code or its arguments were others
+    chances: int = 0  # runs that came to their end, and in how many of those it was started
+    starts: int = 0
+    failed: bool = False  # an attempt did
+    trouble: str | None = None  # why it could not be measured
+
+    @property
+    def rests(self) -> bool:
+        """Whether it usually has nothing to do: its condition says no, or nothing fails."""
+        return self.starts * 2 < self.chances
 
     def load(self, mode: str) -> Load | None:
         """Return what an attempt in *mode* takes alone; None where nothing tells."""
@@ -48,11 +59,13 @@ class Known:
         apart = next((other for other in ("process", "interpreter") if self.shots.get(other)), None)
         if apart is None:
             return None
-        there = _load(self.shots[apart], apart)
-        if mode == "thread":
-            inner = median(shot.cost.wall_s for shot in self.shots[apart])
-            return Load(inner, there.cpu, there.cpu, there.waits)
-        return there
+        if mode != "thread":
+            return _load(self.shots[apart], apart)
+        inner_s = median(shot.cost.wall_s for shot in self.shots[apart])
+        cpu_s = median(shot.cost.cpu_s or 0.0 for shot in self.shots[apart])
+        waits = median(shot.cost.voluntary_switches or 0 for shot in self.shots[apart])
+        cpu = min(1.0, cpu_s / inner_s) if inner_s > 0 else 0.0
+        return Load(inner_s, cpu, cpu, waits)
 
     @property
     def spread(self) -> float:
@@ -73,24 +86,20 @@ def _load(shots: Sequence[Shot], mode: str) -> Load:
     """Return the load that *shots* in *mode* show."""
     seconds = median(_alone_s(shot, mode) for shot in shots)
     cpu_s = median(shot.cost.cpu_s or 0.0 for shot in shots)
-    waits = median(shot.cost.voluntary_switches or 0 for shot in shots)
+    waits = median(_own_waits(shot) for shot in shots)
     cpu = min(1.0, cpu_s / seconds) if seconds > 0 else 0.0
     gil = median(_gil(shot.cost, cpu) for shot in shots) if mode == "thread" else 0.0
-    if any(shot.cost.gil_taken_share for shot in shots):
-        waits = 0.0  # they are those for the GIL
     return Load(seconds, cpu, gil, waits)
 
 
 def _alone_s(shot: Shot, mode: str) -> float:
     """Return what the attempt would have taken alone."""
-    cost = shot.cost
-    if mode != "thread":
-        return shot.seconds
-    taken = cost.gil_taken_share or 0.0
-    cpu_s = cost.cpu_s or 0.0
-    if taken < _TAKEN:
-        return cost.wall_s
-    return cpu_s + max(0.0, cost.wall_s - cpu_s) * (1 - taken)
+    return shot.cost.wall_s - shot.lost_s if mode == "thread" else shot.seconds
+
+
+def _own_waits(shot: Shot) -> float:
+    """Return how often it waited for something else than its turn."""
+    return max(0.0, (shot.cost.voluntary_switches or 0) - shot.lost_s / SWITCH_INTERVAL_S)
 
 
 def _gil(cost: Cost, cpu: float) -> float:
@@ -118,11 +127,14 @@ class Evidence:
     server_s: float = 0.0  # and until the first process can be forked, from then on
 
 
-def recorded(loaded: Loaded, state: Path) -> Evidence:
-    """Return what the newest runs of the job in *state* tell."""
+def recorded(loaded: Loaded, state: Path, most: int | None = None) -> Evidence:
+    """Return what the newest runs of the job in *state* tell.
+
+    With *most* no more runs are looked at once they had so many events.
+    """
     evidence = Evidence({name: Known() for name in loaded.plan.tasks})
     same = _digests(loaded)
-    found = 0
+    found = seen = 0
     for folder in runs(state):
         try:
             record = Record(folder)
@@ -137,7 +149,8 @@ def recorded(loaded: Loaded, state: Path) -> Evidence:
             continue
         _take_in(evidence, loaded, record, events, same)
         found += 1
-        if found == _RUNS:
+        seen += len(events)
+        if found == _RUNS or (most is not None and seen > most):
             break
     return evidence
 
@@ -191,23 +204,57 @@ def _take_in(
         else:
             known.runs += 1
             modes[row.name] = mode
-    as_now = len(modes) == len(loaded.plan.tasks) and all(
-        task.mode == modes[name] for name, task in loaded.plan.tasks.items()
-    )
-    outputs: dict[str, Any] = {}
-    for name, shot, ended in shots_of(events):
-        task = name.partition(".")[0]
-        if task in modes:
-            evidence.tasks[task].shots.setdefault(modes[task], []).append(shot)
-            outputs.setdefault(name, ended.output)
+    _take_shots(evidence, events, modes)
     for event in events:
         if isinstance(event, Expanded):
             evidence.counts.setdefault(event.task, event.instances)
-        elif isinstance(event, Finished) and as_now and event.state == "succeeded":
-            begins = min(e.at for e in events if isinstance(e, Started))
-            evidence.begins_s = min(begins, evidence.begins_s if evidence.run_s else begins)
-            evidence.run_s.append(event.at)
+        elif isinstance(event, Ended) and event.outcome != "ok":
+            name = event.task.partition(".")[0]
+            if name in modes:
+                evidence.tasks[name].failed = True
+    last = events[-1] if events else None
+    if isinstance(last, Finished) and last.state == "succeeded":
+        as_now = len(modes) == len(loaded.plan.tasks) and all(
+            task.mode == modes[name] for name, task in loaded.plan.tasks.items()
+        )
+        _take_whole(evidence, events, modes, as_now=as_now)
+
+
+def _take_shots(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, str]) -> None:
+    """Add the attempts of the tasks that were what they are now, in these *modes*."""
+    outputs: dict[str, Any] = {}
+    names: list[str] = []
+    threads: list[Shot] = []
+    for name, shot, ended in shots_of(events):
+        task = name.partition(".")[0]
+        if task not in modes:
+            continue
+        outputs.setdefault(name, ended.output)
+        if modes[task] == "thread":
+            names.append(task)
+            threads.append(shot)
+        else:
+            evidence.tasks[task].shots.setdefault(modes[task], []).append(shot)
+    for task, shot in zip(names, told_apart(threads), strict=True):
+        evidence.tasks[task].shots.setdefault("thread", []).append(shot)
     _keep_outputs(evidence, outputs)
+
+
+def _take_whole(
+    evidence: Evidence, events: Sequence[Any], modes: Mapping[str, str], *, as_now: bool
+) -> None:
+    """Add what a run tells that came to its end."""
+    begun: dict[str, float] = {}
+    for event in events:
+        if isinstance(event, Started):
+            begun.setdefault(event.task.partition(".")[0], event.at)
+    for name in modes:
+        evidence.tasks[name].chances += 1
+        evidence.tasks[name].starts += name in begun
+    if as_now and begun:
+        begins = min(begun.values())
+        evidence.begins_s = min(begins, evidence.begins_s if evidence.run_s else begins)
+        evidence.run_s.append(events[-1].at)
 
 
 def _keep_outputs(evidence: Evidence, outputs: Mapping[str, str | None]) -> None:

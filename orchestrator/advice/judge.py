@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from statistics import median
@@ -75,6 +75,7 @@ class Judge:
         self._counts = evidence.counts
         attempts = sum(self._count(name) for name in plan.tasks)
         self._left = max(_LEAST_REPLAYS, effort // max(1, attempts))
+        self._resting = {name for name, known in evidence.tasks.items() if known.rests}
         self._known = {
             name: known
             for name, known in evidence.tasks.items()
@@ -113,7 +114,7 @@ class Judge:
             load = self._loads.get((name, modes[name]))
             if load is not None:
                 loads[name] = load
-        plan = simplified(self._plan, modes, self._counts)
+        plan = simplified(self._plan, modes, self._counts, self._resting)
         ready_s = self._evidence.server_s
         took_s = replay(plan, loads, self._cpus, free_threads=not self._gil, ready_s=ready_s)
         return self._evidence.begins_s + took_s
@@ -149,23 +150,44 @@ class Judge:
             if self._holds_long(known) and self._gil:
                 modes[name] = "process"
         took_s = self.time(modes)
-        tried = sorted(self._known, key=self._weight, reverse=True)
-        tried = tried[: min(_MOST_TRIED, max(1, self._left // 4))]
-        while self._left >= len(tried):
-            found: tuple[float, str, str] | None = None
-            for name in tried:
-                held = self._holds_long(self._known[name]) and self._gil
-                for other in _others(modes[name]):
-                    if (name, other) not in self._loads or (held and other == "thread"):
-                        continue
-                    seconds = self.time({**modes, name: other})
-                    if found is None or seconds < found[0]:
-                        found = seconds, name, other
+        groups = self._groups()
+        while self._left >= len(groups):
+            found: tuple[float, dict[str, str]] | None = None
+            for changes in self._changes(modes, groups):
+                seconds = self.time({**modes, **changes})
+                if found is None or seconds < found[0]:
+                    found = seconds, changes
             if found is None or took_s - found[0] < max(_WORTH * took_s, _WORTH_S):
                 return modes, took_s
-            took_s, name, other = found
-            modes[name] = other
+            took_s = found[0]
+            modes.update(found[1])
         return modes, took_s
+
+    def _groups(self) -> list[list[str]]:
+        """Return the tasks that are moved together: each of the heaviest; all of one function."""
+        heaviest = sorted(self._known, key=self._weight, reverse=True)
+        most = min(_MOST_TRIED, max(1, self._left // 4))
+        groups = [[name] for name in heaviest[:most]]
+        alike: dict[str | None, list[str]] = {}
+        for name in self._known:
+            alike.setdefault(self._plan.tasks[name].function, []).append(name)
+        return groups + [names for names in alike.values() if len(names) > 1][:most]
+
+    def _changes(
+        self, modes: Mapping[str, str], groups: Sequence[Sequence[str]]
+    ) -> Iterator[dict[str, str]]:
+        """Yield what may be changed of *modes*: each group, to each other mode that fits it."""
+        for names in groups:
+            for mode in FUNCTION_MODES:
+                changes = {
+                    name: mode
+                    for name in names
+                    if modes[name] != mode
+                    and (name, mode) in self._loads
+                    and not (mode == "thread" and self._gil and self._holds_long(self._known[name]))
+                }
+                if changes:
+                    yield changes
 
     def _weight(self, name: str) -> float:
         load = self._loads.get((name, "thread"))
@@ -179,11 +201,10 @@ class Judge:
         return bool(longest) and median(longest) > _LONG_HOLD_S
 
     def _unknown(self, task: PlanTask) -> Advice:
-        stale = self._evidence.tasks[task.name].stale
-        why = "it was never run" if not stale else "it has changed since it was run"
         return Advice(
-            task.name, task.mode, task.mode, f"{why}: run the job, or use --measure", "none", "none"
-        )
+            task.name, task.mode, task.mode, _why_unknown(self._evidence.tasks[task.name]), "none",
+            "none",
+        )  # fmt: skip
 
     def _advice(self, task: PlanTask, advised: str, seconds: dict[str, float]) -> Advice:
         known = self._known[task.name]
@@ -234,6 +255,19 @@ class Judge:
             for share in (shot.cost.gil_share, shot.cost.gil_taken_share)
         )
         return "medium" if seen or len(known.shots) > 1 else "low"
+
+
+def _why_unknown(known: Known) -> str:
+    """Return why nothing can be said of a task."""
+    if known.trouble is not None:
+        return f"it was not measured: {known.trouble}"
+    if known.failed:
+        return "it has not succeeded yet"
+    if known.runs:
+        return "it had nothing to do when the job was run"
+    if known.stale:
+        return "it has changed since it was run: run the job, or use --measure"
+    return "it was never run: run the job, or use --measure"
 
 
 def _others(mode: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from itertools import cycle, islice
 from statistics import median
 
 from orchestrator.advice.evidence import Evidence, Known, modes_of
-from orchestrator.advice.trial import THREAD, Shot, Trials, Way
+from orchestrator.advice.trial import THREAD, Shot, TrialFailed, Trials, Way
 from orchestrator.errors import TemplateError
 from orchestrator.plan.model import Plan, PlanTask
 
@@ -46,26 +46,45 @@ def measure(
 ) -> None:
     """Replace what is known of *tasks* by what trials show; *times* is how often each runs alone.
 
-    *say* is told of each step, and of what cannot be measured. Raises ``TrialFailed``,
-    ``Interrupted``.
+    *say* is told of each step, and of what cannot be measured. Raises ``TrialFailed`` where that
+    is all of them, ``Interrupted``.
     """
+    failed: TrialFailed | None = None
+    measured = 0
     for task in tasks:
+        before = evidence.tasks[task.name]
         try:
-            calls = trials.arguments(task)
-        except TemplateError as error:
+            known = _measured(trials, plan, task, times, say)
+        except (TemplateError, TrialFailed) as error:
+            before.trouble = str(error)
             say(f"`{task.name}` is not measured: {error}")
+            if isinstance(error, TrialFailed):
+                failed = error
             continue
-        if not calls:
-            continue
-        at_once = copies(plan, task, len(calls))
-        known = Known(measured=True, copies=at_once)
-        for mode in modes_of(task):
-            say(f"`{task.name}` as `{mode}`: alone, then {at_once} at once")
-            known.shots[mode], known.together[mode] = tried(
-                trials, task, Way(mode), calls, times, at_once
-            )
+        known.chances, known.starts = before.chances, before.starts
         evidence.tasks[task.name] = known
         evidence.server_s = max(evidence.server_s, _server_s(known.shots["process"]))
+        measured += 1
+    if failed is not None and not measured:
+        raise failed
+
+
+def _measured(
+    trials: Trials, plan: Plan, task: PlanTask, times: int, say: Callable[[str], None]
+) -> Known:
+    """Return what trials show of *task*. Raises ``TrialFailed``, ``TemplateError``."""
+    calls = trials.arguments(task)
+    if not calls:
+        raise TemplateError("its `foreach` has no items")
+    at_once = copies(plan, task, len(calls))
+    known = Known(measured=True, copies=at_once)
+    # its own mode first: who is a process because it may crash does not end orch as a thread
+    for mode in sorted(modes_of(task), key=lambda mode: mode != task.mode):
+        say(f"`{task.name}` as `{mode}`: alone, then {at_once} at once")
+        known.shots[mode], known.together[mode] = tried(
+            trials, task, Way(mode), calls, times, at_once
+        )
+    return known
 
 
 def tried(

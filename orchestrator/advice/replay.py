@@ -9,10 +9,10 @@ them. What this leaves out (memory, disks, locks) makes it a lower bound.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.events import Ended, Expanded, Started
+from orchestrator.events import Decided, Ended, Expanded, Started
 from orchestrator.nodes import Resolve
 from orchestrator.plan.model import NO_RETRY, Plan, PlanTask
 from orchestrator.runners.threads import SWITCH_INTERVAL_S
@@ -42,10 +42,16 @@ class Load:
         return Load(whole, self.cpu * part, self.gil * part, self.waits)
 
 
-def simplified(plan: Plan, modes: Mapping[str, str], counts: Mapping[str, int]) -> Plan:
-    """Return *plan* as it is replayed: order, slots and instances; no conditions, tries, queues.
+def simplified(
+    plan: Plan,
+    modes: Mapping[str, str],
+    counts: Mapping[str, int],
+    resting: Collection[str] = (),
+) -> Plan:
+    """Return *plan* as it is replayed: order, slots and instances; no failures, tries, queues.
 
-    *modes* are those to be tried, *counts* the instances of tasks that only a run tells of.
+    *modes* are those to be tried, *counts* the instances of tasks that only a run tells of;
+    *resting* are tasks whose condition is false.
     """
     tasks = {}
     for name, task in plan.tasks.items():
@@ -54,6 +60,7 @@ def simplified(plan: Plan, modes: Mapping[str, str], counts: Mapping[str, int]) 
         tasks[name] = PlanTask(
             name, task.order, mode,  # type: ignore[arg-type]
             function=task.function, needs=task.needs, items=None if count is None else [0] * count,
+            run_when=task.run_when, when=False if name in resting else None,
             priority=task.priority, retry=NO_RETRY, skip=task.skip, resources=task.resources,
         )  # fmt: skip
     return Plan(
@@ -79,8 +86,10 @@ def replay(
     now = 0.0
     while True:
         for action in scheduler.decide(now):
-            if isinstance(action, Resolve):  # of unknown items: none
-                scheduler.apply(Expanded(action.task, "[]", 0, now))
+            if isinstance(action, Resolve):  # of unknown items there are none
+                rests = plan.tasks[action.task].when is False
+                said = Decided(action.task, False, now), Expanded(action.task, "[]", 0, now)
+                scheduler.apply(said[not rests])
             elif isinstance(action, Started):
                 name = action.task.partition(".")[0]
                 load, mode = loads.get(name, Load(0.0)), plan.tasks[name].mode

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.clock import Clock
-from orchestrator.errors import OrchError
+from orchestrator.errors import OrchError, TemplateError
 from orchestrator.events import Cost, Ended, Started
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
@@ -23,6 +23,7 @@ from orchestrator.plan.model import NO_RETRY, PlanTask
 from orchestrator.plan.prepare import Preparer
 from orchestrator.records import fields_of
 from orchestrator.running import Run
+from orchestrator.spec.words import quote
 
 _FILLED = ("args", "kwargs", "command", "env", "cwd")
 SAMPLE_S = 0.002  # ten times as often as in other runs
@@ -58,12 +59,16 @@ def workshop(state: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One attempt in a trial: seconds from its launch to its end, and what it took."""
+    """One attempt: seconds from its launch to its end, and what it took.
+
+    *lost_s* of that it waited, as far as can be told, because others were in its way.
+    """
 
     seconds: float
     cost: Cost
     started_at: float
     ended_at: float
+    lost_s: float = 0.0
 
 
 class Way(NamedTuple):
@@ -96,10 +101,22 @@ class Trials:
             root=self._loaded.plan.root, folder=self._state, run_id="trial", names=names,
             environment={}, python="", socket="",
         )  # fmt: skip
+        try:
+            return self._filled(task, preparer)
+        except TemplateError as error:
+            missing = [name for name in task.needs if name not in self._outputs]
+            if not missing:
+                raise
+            what = ", ".join(map(quote, missing))
+            raise TemplateError(
+                f"it needs the output of {what}, which no recorded run has: run the job first"
+            ) from error
+
+    def _filled(self, task: PlanTask, preparer: Preparer) -> list[dict[str, Any]]:
         scope = preparer.scope(task, None, self._outputs)
         if task.many and task.items is None and task.foreach is not None:
             task = replace_fields(task, items=items_of(templates.fill(task.foreach, scope)))
-        indices: Sequence[int | None] = range(len(task.items)) if task.items else [None]
+        indices: Sequence[int | None] = [None] if task.items is None else range(len(task.items))
         found = []
         for index in indices:
             inner = preparer.scope(task, index, self._outputs)

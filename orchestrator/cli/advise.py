@@ -55,6 +55,10 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
     if measure:
         _ask(loaded, wanted, times, yes=yes)
     state = state_directory(loaded.plan.root, state_dir)
+    if any(task.auto for task in loaded.plan.tasks.values()):
+        from orchestrator.advice import auto  # noqa: PLC0415 - few leave it open
+
+        auto.settle(loaded, state_dir, only_recall=True)
     with measuring(kept=not no_keeper) if measure else nullcontext():
         from orchestrator.advice import advising  # noqa: PLC0415 - after the fork
 

@@ -1,0 +1,71 @@
+"""What functions on threads waited for because of each other, by what was recorded of them.
+
+Nothing tells it of a single attempt. But three things bound it: what it did not compute, what the
+others computed meanwhile, and how often it was waiting at all: who waits for the GIL wakes up once
+a switch interval to ask for it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+
+from orchestrator.advice.trial import Shot
+from orchestrator.runners.threads import SWITCH_INTERVAL_S
+
+_SLACK = 2.0  # a wake-up takes up to so many intervals where processors are busy
+
+
+def told_apart(shots: Sequence[Shot]) -> list[Shot]:
+    """Return *shots*, the thread attempts of one run, with what each of them lost to the others."""
+    if len(shots) < 2:  # noqa: PLR2004 - nobody is in anybody's way
+        return list(shots)
+    computed = _Computed(shots)
+    return [replace(shot, lost_s=_lost_s(shot, computed)) for shot in shots]
+
+
+def _lost_s(shot: Shot, computed: _Computed) -> float:
+    cost = shot.cost
+    cpu_s, waits = cost.cpu_s or 0.0, cost.voluntary_switches
+    others_s = computed.between(*_span(shot)) - cpu_s
+    bounds = [cost.wall_s - cpu_s, others_s]
+    if waits is not None:
+        bounds.append(waits * SWITCH_INTERVAL_S * _SLACK)
+    return max(0.0, min(bounds))
+
+
+def _span(shot: Shot) -> tuple[float, float]:
+    """Return from when to when the function itself ran."""
+    return shot.ended_at - shot.cost.wall_s, shot.ended_at
+
+
+class _Computed:
+    """How much all of them had computed by a moment; each, while it ran, at an even pace."""
+
+    def __init__(self, shots: Sequence[Shot]) -> None:
+        changes: dict[float, float] = {}
+        for shot in shots:
+            begin, end = _span(shot)
+            if end > begin:
+                pace = (shot.cost.cpu_s or 0.0) / (end - begin)
+                changes[begin] = changes.get(begin, 0.0) + pace
+                changes[end] = changes.get(end, 0.0) - pace
+        self._times = sorted(changes)
+        self._paces = list(accumulate(changes[time] for time in self._times))
+        parts = [
+            pace * (then - now)
+            for pace, (now, then) in zip(self._paces, pairwise(self._times), strict=False)
+        ]
+        self._sums = list(accumulate(parts, initial=0.0))
+
+    def between(self, begin: float, end: float) -> float:
+        """Return the CPU seconds of all of them from *begin* to *end*."""
+        return self._by(end) - self._by(begin)
+
+    def _by(self, moment: float) -> float:
+        index = bisect_right(self._times, moment) - 1
+        if index < 0:
+            return 0.0
+        return self._sums[index] + self._paces[index] * (moment - self._times[index])
