@@ -25,7 +25,7 @@ import sys
 
 from orchestrator import tender
 from orchestrator.lean import signal
-from orchestrator.tender import DONE, PARENT_GONE
+from orchestrator.tender import DONE, MAX_LETTER, PARENT_GONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ PASSED_ON = (
 _started_pid = 0
 _watchdog_pid = 0
 _letter = -1  # where orch tells keeper and watchdog of its run
+_told = -1  # and what it has told, which it takes back before it tells of another one
 _ready = -1  # where they tell that what loses its parent comes to them
 
 
@@ -47,7 +48,7 @@ def keep() -> None:
 
     Must be called while there is one thread. Does nothing where the system cannot do it.
     """
-    global _letter, _ready, _started_pid, _watchdog_pid  # noqa: PLW0603 - one process, one keeper
+    global _letter, _told, _ready, _started_pid, _watchdog_pid  # noqa: PLW0603 - one keeper
     if sys.platform != "linux":
         return
     import ctypes  # noqa: F401, PLC0415 - once for keeper and watchdog, so before they part
@@ -76,10 +77,10 @@ def keep() -> None:
             tender.adopt_orphans(said)
             tender.rename(_started_pid)
         tender.Tender(child, heard, read, parent=_started_pid).tend()
-    for descriptor in (read, said):
-        os.close(descriptor)
+    os.close(said)
     os.setpgid(0, 0)
-    _letter, _ready = write, ready
+    os.set_blocking(read, False)
+    _letter, _told, _ready = write, read, ready
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -118,7 +119,7 @@ def begins(folder: str, following: str) -> None:
     global _ready  # noqa: PLW0603 - one process, one keeper
     if _letter < 0:
         return
-    os.write(_letter, f"{folder}\n{following}".encode())
+    _tell(f"{folder}\n{following}".encode())
     if _ready < 0:
         return  # a run within a run
     for _ in range(2):
@@ -131,7 +132,16 @@ def begins(folder: str, following: str) -> None:
 def has_ended() -> None:
     """Tell keeper and watchdog that all that follows is orch's way of leaving."""
     if _letter >= 0:
-        os.write(_letter, DONE)
+        _tell(DONE)
+
+
+def _tell(text: bytes) -> None:
+    """Leave *text* instead of what was left before: one process may have many runs."""
+    try:
+        os.read(_told, MAX_LETTER)
+    except BlockingIOError:
+        pass
+    os.write(_letter, text)
 
 
 # What orch does where it is left alone

@@ -111,12 +111,15 @@ class Run:
         redirect: bool,
         handle_signals: bool,
         sample_s: float = SAMPLE_S,
+        following: str | None = None,
     ) -> Finished:
         """Run to the end.
 
         With *redirect* descriptors 1 and 2 become the run's own files meanwhile; the GIL is looked
-        at every *sample_s* while functions run on threads. Raises ``JournalError``, and ``OSError``
-        where the root directory cannot be entered.
+        at every *sample_s* while functions run on threads. *following* is what people are told to
+        do if orch dies meanwhile, if not to resume the run.
+
+        Raises ``JournalError``, and ``OSError`` where the root directory cannot be entered.
         """
         with ExitStack() as stack:
             stack.callback(keeper.has_ended)
@@ -125,7 +128,8 @@ class Run:
                 stack.callback(self._turn.release)
             stack.callback(self.folder.release)
             journal = self._journal()
-            keeper.begins(self.path, f"orch resume {in_commands(self.path)}")
+            resume = f"orch resume {in_commands(self.path)}"
+            keeper.begins(self.path, following or resume)
             stack.enter_context(self._guarded())
             stack.callback(journal.close)
             threads = any(task.mode == "thread" for task in self.plan.tasks.values())

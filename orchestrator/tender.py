@@ -21,7 +21,7 @@ CRASH = "crash"  # the file in a run's directory that says how orch ended
 DONE = b"\0done"
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
-_MAX_LETTER = 65536
+MAX_LETTER = 65536
 
 
 class Tender:
@@ -91,7 +91,7 @@ class Tender:
         """Say how orch ended in the middle of its run; leave word where it crashed."""
         os.set_blocking(self._letter, False)
         try:
-            letter = os.read(self._letter, _MAX_LETTER)
+            letter = os.read(self._letter, MAX_LETTER)
         except BlockingIOError:
             return
         if not letter or letter.endswith(DONE):
@@ -194,7 +194,7 @@ def rename(started_pid: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, b"watchdog", 0, 0, 0)
         start, end = map(int, procfs.stat(os.getpid())[45:47])  # the argv of proc(5)
         room = end - start
-        if 0 < room < _MAX_LETTER:
+        if 0 < room < MAX_LETTER:
             ctypes.memset(start, 0, room)
             ctypes.memmove(start, title[: room - 1], min(len(title), room - 1))
 

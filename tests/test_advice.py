@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.advice.crowd import told_apart
 from orchestrator.advice.evidence import Evidence, Known
 from orchestrator.advice.judge import Judge
 from orchestrator.advice.replay import Load, replay, simplified
@@ -238,7 +239,9 @@ def test_measured_with_outputs(funcs: Builder) -> None:
         """
     )
     told = funcs.orch("advise", "job.yaml", "--measure", "--yes")
-    assert "`a` is not measured" in told.err
+    assert "`a` is not measured: it needs the output of `first`" in told.err
+    assert "run the job first" in told.out
+    assert "next:" not in told.out
     funcs.run()
     done = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--times", "1", "--json")
     assert done.tasks["a"]["evidence"] == "measured"
@@ -335,8 +338,102 @@ def test_ctrl_c_stops_measuring(funcs: Builder) -> None:
     running = funcs.start_orch("advise", "job.yaml", "--measure", "--yes")
     gate.wait()
     running.signal(signal.SIGINT)
-    assert running.finish().code == -signal.SIGINT
+    done = running.finish()
+    assert done.code == -signal.SIGINT
+    assert "stopping" in done.err
     assert not list((funcs.root / ".orch" / "trials").iterdir())
+
+
+def _thread(begin: float, wall: float, cpu: float, waits: int) -> Shot:
+    return Shot(wall, Cost(wall, cpu, voluntary_switches=waits), begin, begin + wall)
+
+
+def test_turns_are_told_from_waits() -> None:
+    """Who computes beside others waited for the GIL; who sleeps beside them slept."""
+    burns = [_thread(0.0, 0.4, 0.1, 300) for _ in range(4)]
+    sleeps, alone = _thread(0.0, 0.4, 0.0, 2), _thread(1.0, 0.4, 0.1, 300)
+    *told, slept, by_itself = told_apart([*burns, sleeps, alone])
+    assert [shot.lost_s for shot in told] == pytest.approx([0.3] * 4)
+    assert slept.lost_s < 0.01
+    assert by_itself.lost_s == pytest.approx(0.0)
+
+
+def test_late_or_never() -> None:
+    """Nobody lost more than others computed meanwhile, nor before or after."""
+    first, second = told_apart([_thread(0.0, 1.0, 0.2, 900), _thread(0.5, 1.0, 0.4, 900)])
+    assert first.lost_s == pytest.approx(0.2)
+    assert second.lost_s == pytest.approx(0.1)
+
+
+def test_tasks_that_rest() -> None:
+    """What waits for a failure, or was hardly ever started, takes no time; nor who needs it."""
+    known = _known(_shot(1.0, 0.0, 0.0))
+    plan = _plan(
+        _task("a"), _task("b", 1, needs=("a",), run_when="failed"), _task("c", 2, needs=("b",)),
+        _task("d", 3, when=True), _task("e", 4, needs=("d",)),
+    )  # fmt: skip
+    idle = _known(_shot(5.0, 0.0, 0.0), chances=3, starts=1)
+    judge = _judge(plan, a=known, b=known, c=known, d=idle, e=known)
+    assert judge.verdict().now_s == pytest.approx(1.0)
+
+
+def test_many_small_ones_move_together() -> None:
+    """One of two hundred is worth nothing; all of one function are."""
+    tasks = [_task(f"t{number}", number) for number in range(40)]
+    known = _known(_shot(0.02, 1.0, 1.0), _shot(0.021, 1.0))
+    verdict = _judge(_plan(*tasks), **{task.name: known for task in tasks}).verdict()
+    assert {one.advised for one in verdict.tasks.values()} == {"process"}
+
+
+def test_one_that_fails(funcs: Builder) -> None:
+    """What fails is not measured, and that is said; the others are."""
+    funcs.tasks("""
+        a: {mode: thread, function: 'm:sleeps'}
+        b: {mode: thread, function: 'm:fails'}
+        c: {mode: thread, function: 'm:sleeps', foreach: []}
+    """)
+    done = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--times", "1", "--json")
+    assert done.code == 0
+    assert [done.tasks[name]["evidence"] for name in "abc"] == ["measured", "none", "none"]
+    assert "it was not measured: task `b` failed as `thread`" in done.tasks["b"]["reason"]
+    assert "no items" in done.tasks["c"]["reason"]
+    alone = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--task", "b")
+    assert alone.code == 1
+    assert "task `b` failed as `thread`" in alone.err
+
+
+def test_one_that_ends_orch(funcs: Builder) -> None:
+    """Which one it was is said, and nothing of a run that could be resumed."""
+    funcs.module("import os\ndef f(): os._exit(9)\n", "ends")
+    funcs.tasks("""
+        a: {mode: thread, function: 'm:sleeps'}
+        b: {mode: thread, function: 'ends:f'}
+    """)
+    done = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--times", "1")
+    last = "      next: measure the others by --task: `b` ended orch as `thread`\n"
+    assert done.err.endswith("is ended too\n" + last)
+    assert "resume" not in done.err
+
+
+@pytest.mark.parametrize("task", ["foreach: []", "when: '{{ false }}'"])
+def test_runs_in_which_nothing_was_started(funcs: Builder, task: str) -> None:
+    """A run with nothing to do is no evidence, and in nobody's way."""
+    funcs.tasks(f"a: {{mode: auto, function: 'm:sleeps', {task}}}")
+    for _ in range(2):
+        assert funcs.run().code == 0
+    done = funcs.orch("advise", "job.yaml")
+    assert done.code == 0
+    assert "nothing is known of it yet" in done.out
+
+
+def test_what_is_asked_next(funcs: Builder) -> None:
+    """The next step has the parameters, and is no more sure than the advice."""
+    funcs.tasks(
+        "a: {mode: thread, function: 'm:burns', args: ['{{ params.s }}']}",
+        "params: {s: {type: float}}",
+    )
+    done = funcs.orch("advise", "job.yaml", "-p", "s=0.01")
+    assert "next: orch advise job.yaml -p s=0.01 --measure" in done.out
 
 
 def test_effort_is_bounded() -> None:

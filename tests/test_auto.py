@@ -106,3 +106,24 @@ def test_a_lock_that_is_damaged(auto: Builder, text: str) -> None:
     assert done.code == 4
     assert "modes.lock" in done.err
     assert (auto.root / ".orch" / "modes.lock").read_text() == text
+
+
+@pytest.mark.parametrize("text", ['{"job": {"a": "thread"}}', '{"job": {"a": {"mode": 1}}}', "[]"])
+def test_lock_of_another_shape(auto: Builder, text: str) -> None:
+    """What orch has not written is refused by name."""
+    auto.run()
+    (auto.root / ".orch" / "modes.lock").write_text(text)
+    done = auto.run()
+    assert done.code == 4
+    assert "modes.lock is not what orch has written; remove it" in done.err
+
+
+def test_advice_knows_the_pin(auto: Builder) -> None:
+    """A task that leaves its mode open is judged by the mode that it has."""
+    auto.run()
+    auto.run()
+    for mode in ("thread", "process"):
+        _lock(auto, mode)
+        done = auto.orch("advise", "job.yaml", "--json")
+        assert done.tasks["a"]["mode"] == mode
+        assert f"auto ({mode})" in auto.orch("advise", "job.yaml").out

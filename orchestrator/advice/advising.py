@@ -34,7 +34,7 @@ def advice(
     evidence = recorded(loaded, Path(state))
     if names:
         with workshop(state) as folder:
-            trials = Trials(loaded, evidence.outputs, folder)
+            trials = Trials(loaded, evidence.outputs, folder, say)
             tasks = [task for task in measurable(loaded.plan) if task.name in names]
             measure(evidence, trials, loaded.plan, tasks, times, say)
     judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on())

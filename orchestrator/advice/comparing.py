@@ -51,7 +51,7 @@ def compare(
 ) -> list[Measured]:
     """Measure *task* in each way. Raises ``TrialFailed``, ``TemplateError``."""
     with workshop(state) as folder:
-        trials = Trials(loaded, recorded(loaded, Path(state)).outputs, folder)
+        trials = Trials(loaded, recorded(loaded, Path(state)).outputs, folder, say)
         calls = trials.arguments(task)
         if not calls:
             raise UsageError(f"{quote(task.name)} has no items: there is nothing to run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.clock import Clock
 from orchestrator.errors import OrchError, TemplateError
-from orchestrator.events import Cost, Ended, Started
+from orchestrator.events import Cost, Ended, Started, StopAsked
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
 from orchestrator.places import create_run
@@ -86,10 +86,15 @@ THREAD = Way("thread")
 
 
 class Trials:
-    """Runs functions of *loaded*; *outputs* are those of earlier tasks, as JSON data, by names."""
+    """Runs functions of *loaded*; *outputs* are those of earlier tasks, as JSON data, by names.
 
-    def __init__(self, loaded: Loaded, outputs: Mapping[str, Any], state: str) -> None:
-        self._loaded, self._outputs, self._state = loaded, outputs, state
+    *say* is told where a signal has them stop.
+    """
+
+    def __init__(
+        self, loaded: Loaded, outputs: Mapping[str, Any], state: str, say: Callable[[str], None]
+    ) -> None:
+        self._loaded, self._outputs, self._state, self._say = loaded, outputs, state, say
 
     def arguments(self, task: PlanTask) -> list[dict[str, Any]]:
         """Return what *task* is called with, filled in, for each of its instances.
@@ -155,12 +160,34 @@ class Trials:
         state = tempfile.mkdtemp(prefix="trial-", dir=self._state)
         try:
             run = Run(loaded, Clock(), state_dir=state, fail_fast=True)
-            finished = run.go(lambda _: (), redirect=True, handle_signals=True, sample_s=SAMPLE_S)
+            finished = run.go(
+                lambda _: (_Stops(self._say),), redirect=True, handle_signals=True,
+                sample_s=SAMPLE_S,
+                following=f"measure the others by --task: `{task.name}` ended orch as {way}",
+            )  # fmt: skip
             if finished.state == "cancelled":
                 raise Interrupted(run.ladder.last or signal.SIGTERM)
             return _shots(run.path, task.name, way)
         finally:
             shutil.rmtree(state, ignore_errors=True)
+
+
+class _Stops:
+    """Tells of a signal, or people would think that nothing has happened."""
+
+    tick_s: float | None = None
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def told(self, events: Sequence[Any]) -> None:
+        """Say that what is measured was asked to stop."""
+        for event in events:
+            if isinstance(event, StopAsked) and not event.force:
+                self._say("stopping: what is being measured was asked to end (again: at once)")
+
+    def tick(self) -> None:
+        """Nothing to do while nothing happens."""
 
 
 def _shots(folder: str, name: str, way: Way) -> list[Shot]:

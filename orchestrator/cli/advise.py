@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import given, options
-from orchestrator.cli.asking import ask, measuring
+from orchestrator.cli.asking import ask, measuring, sayer
 from orchestrator.cli.console import emit, emit_json, say, table
 from orchestrator.errors import UsageError
 from orchestrator.loading import Loaded, load
 from orchestrator.places import STDIN, state_directory
 from orchestrator.report.screen import wants_colour
-from orchestrator.spec.durations import show
+from orchestrator.spec.durations import show, show_finely
 from orchestrator.spec.words import printable, quote
 
 if TYPE_CHECKING:  # they bring along what runs are made of
     from orchestrator.advice.judge import Advice, Verdict
 
 _NOTHING_S = 0.001
+_MOST_ROWS = 40
 
 
 def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
@@ -63,23 +64,19 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
         from orchestrator.advice import advising  # noqa: PLC0415 - after the fork
 
         verdict, hazards = advising.advice(
-            loaded, state, wanted if measure else (), times, _quiet if as_json else say
+            loaded, state, wanted if measure else (), times, sayer(quiet=as_json)
         )
     shown = [advice for name, advice in verdict.tasks.items() if not tasks or name in tasks]
     if as_json:
         emit_json(advising.document(loaded, verdict, shown, hazards))
     else:
-        emit(_text(shlex.quote(file), loaded, verdict, shown))
+        emit(_text(_command(file, params), loaded, verdict, shown))
         for hazard in hazards:
             say(f"orch: warning: {printable(hazard.text())}")
     if apply:
         changed = advising.apply(file, loaded, shown)
         if not as_json:
             emit(changed or "nothing to change\n")
-
-
-def _quiet(_text: str) -> None:
-    """Say nothing: stdout is a document, and stderr is for what is wrong."""
 
 
 def _wanted(loaded: Loaded, names: list[str] | None) -> tuple[str, ...]:
@@ -104,14 +101,33 @@ def _ask(loaded: Loaded, names: tuple[str, ...], times: int, *, yes: bool) -> No
         ask(f"--measure runs {functions} up to {most} times, on threads and in processes", yes=yes)
 
 
-def _text(file: str, loaded: Loaded, verdict: "Verdict", shown: "Sequence[Advice]") -> str:
+def _command(file: str, params: list[str] | None) -> str | None:
+    """Return how the same is asked again; None where the file came on stdin."""
+    if file == STDIN:
+        return None
+    given_params = [part for text in params or () for part in ("-p", text)]
+    return shlex.join(["orch", "advise", file, *given_params])
+
+
+def _text(
+    command: str | None, loaded: Loaded, verdict: "Verdict", shown: "Sequence[Advice]"
+) -> str:
+    """Return the advice as a table, and what to do next: *command*, with an option."""
+
+    def following(option: str) -> str:
+        return f"; next: {command} {option}" if command is not None else ""
+
     if not shown:
         return f"{printable(loaded.plan.name)} has no functions: programs have one mode\n"
     told = [one for one in shown if one.advised != one.mode or one.seconds_alone >= _NOTHING_S]
+    short = len(shown) - len(told)
+    more = max(0, len(told) - _MOST_ROWS)
+    told = told[:_MOST_ROWS]
     rows = [["TASK", "MODE", "ADVISED", "SURE", "WHY"]]
     for one in told:
         advised = one.advised if one.advised != one.mode else "-"
-        rows.append([one.task, one.mode, advised, one.confidence, one.reason])
+        mode = f"auto ({one.mode})" if loaded.plan.tasks[one.task].auto else one.mode
+        rows.append([one.task, mode, advised, one.confidence, one.reason])
     head, *lines = table(rows).splitlines() if told else [""]
     if wants_colour(1):
         bold = [one.advised != one.mode for one in told]
@@ -119,14 +135,19 @@ def _text(file: str, loaded: Loaded, verdict: "Verdict", shown: "Sequence[Advice
             f"\x1b[1m{line}\x1b[0m" if on else line for line, on in zip(lines, bold, strict=True)
         ]
     text = "".join(f"{line}\n" for line in (head, *lines)) if told else ""
-    if rest := len(shown) - len(told):
-        text += f"{rest} more take{'s' if rest == 1 else ''} less than 1 ms: as they are\n"
+    if more:
+        text += f"{more} more: --task, or --json for all\n"
+    if short:
+        text += f"{short} more take{'s' if short == 1 else ''} less than 1 ms: as they are\n"
     if verdict.now_s is None or verdict.advised_s is None:
-        return text + f"\nnothing is known of it yet; next: orch advise {file} --measure\n"
+        asked = any(one.evidence == "none" and "not measured" in one.reason for one in shown)
+        return text + f"\nnothing is known of it yet{'' if asked else following('--measure')}\n"
     if all(one.advised == one.mode for one in verdict.tasks.values()):
         return text + f"\nthe modes are right: a run takes about {show(verdict.now_s)}\n"
     saved = 1 - verdict.advised_s / verdict.now_s
+    unsure = any(one.advised != one.mode and one.confidence == "low" for one in shown)
     return text + (
-        f"\nas advised a run takes about {show(verdict.advised_s)} instead of "
-        f"{show(verdict.now_s)} ({saved:.0%} less); next: orch advise {file} --apply\n"
+        f"\nas advised a run takes about {show_finely(verdict.advised_s)} instead of "
+        f"{show_finely(verdict.now_s)} ({saved:.0%} less)"
+        f"{following('--measure' if unsure else '--apply')}\n"
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from orchestrator import keeper
 from orchestrator.cli.console import say
@@ -27,6 +27,23 @@ def ask(text: str, *, yes: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise EnvironmentFault("nothing was run")
+
+
+def sayer(*, quiet: bool) -> Callable[[str], None]:
+    """Return what says a line to people, also while descriptor 2 is that of a run."""
+    if quiet:
+        return _quiet
+    descriptor = os.dup(2)
+
+    def say_aside(text: str) -> None:
+        with suppress(OSError):  # nobody is there to be told
+            os.write(descriptor, (text + "\n").encode("utf-8", "backslashreplace"))
+
+    return say_aside
+
+
+def _quiet(_text: str) -> None:
+    """Say nothing: stdout is a document, and stderr is for what is wrong."""
 
 
 @contextmanager

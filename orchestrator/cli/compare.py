@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import given, options
-from orchestrator.cli.asking import ask, measuring
-from orchestrator.cli.console import emit, emit_json, say, table
+from orchestrator.cli.asking import ask, measuring, sayer
+from orchestrator.cli.console import emit, emit_json, table
 from orchestrator.errors import UsageError
 from orchestrator.loading import load
 from orchestrator.places import state_directory
@@ -35,7 +35,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
     if found.consume or found.publish or found.source:
         raise UsageError(f"{quote(task)} is joined with others by a queue: it cannot run by itself")
     ask(f"compare runs `{task}` up to {times * 6 + 18} times in each mode", yes=yes)
-    tell = (lambda _: None) if as_json else say
+    tell = sayer(quiet=as_json)
     state = state_directory(loaded.plan.root, state_dir)
     with measuring(kept=not no_keeper):
         from orchestrator.advice import comparing  # noqa: PLC0415 - after the fork

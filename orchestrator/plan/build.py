@@ -281,7 +281,7 @@ class _TaskBuilder:
             if key == "env" and not self.keys["env"]:
                 continue
             fits = listing(MODE_KEYS[key])
-            message = f"`{key}` goes with mode {fits}, not with `{mode}`"
+            message = f"`{key}` goes with mode {fits}, not with `{self.keys['mode']}`"
             hint = None
             if key == "env":
                 hint = f"{mode}s share one environment; set it in the job's `env`, or use `process`"
