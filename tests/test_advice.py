@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.advice import advising
 from orchestrator.advice.crowd import told_apart
 from orchestrator.advice.evidence import Evidence, Known
 from orchestrator.advice.judge import Judge
 from orchestrator.advice.replay import Load, replay, simplified
 from orchestrator.advice.trial import Shot
 from orchestrator.events import Cost
+from orchestrator.loading import Choices, load
 from orchestrator.plan.model import Plan, PlanTask
 from tests.builder import COMMAND, Builder
 
@@ -434,6 +436,20 @@ def test_what_is_asked_next(funcs: Builder) -> None:
     )
     done = funcs.orch("advise", "job.yaml", "-p", "s=0.01")
     assert "next: orch advise job.yaml -p s=0.01 --measure" in done.out
+
+
+def test_line_at_the_end(funcs: Builder) -> None:
+    """It names the tasks and what they would save, and how to ask for more."""
+    funcs.tasks(
+        "a: {mode: thread, function: 'm:burns', args: ['{{ params.s }}']}",
+        "params: {s: {type: float}}",
+    )
+    loaded = load(str(funcs.root / "job.yaml"), Choices({"s": "0.1"}))
+    known = _known(_shot(1.0, 1.0, 1.0), _shot(1.0, 1.0))
+    advice = _judge(_plan(_task("a", items=[0, 0])), a=known).verdict().tasks["a"]
+    said = advising.line([advice], 2, 1.0, loaded)
+    assert said.startswith("2 thread tasks took turns on the GIL: `mode: process` for `a` would")
+    assert said.endswith("job.yaml -p s=0.1)")
 
 
 def test_effort_is_bounded() -> None:

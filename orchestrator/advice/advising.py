@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator import jsonio
 from orchestrator.advice import edit
 from orchestrator.advice.evidence import of_one, recorded
 from orchestrator.advice.judge import Advice, Judge, Verdict
@@ -47,16 +48,27 @@ def of_run(loaded: Loaded, folder: str) -> Verdict:
     return Judge(loaded.plan, evidence, cpus(), gil=gil_is_on(), effort=_AT_THE_END).verdict()
 
 
-def line(changes: Sequence[Advice], attempts: int, saved_s: float, file: str | None) -> str:
+def line(changes: Sequence[Advice], attempts: int, saved_s: float, loaded: Loaded) -> str:
     """Return the one line of advice at the end of a run."""
     names = ", ".join(f"`{one.task}`" for one in changes[:_SHOWN])
     if len(changes) > _SHOWN:
         names += f" and {len(changes) - _SHOWN} more"
-    following = f" (orch advise {shlex.quote(os.path.relpath(file))})" if file is not None else ""
+    following = f" ({_asked(loaded)})" if loaded.file is not None else ""
     return (
         f"{attempts} thread tasks took turns on the GIL: `mode: process` for {names} would save "
         f"about {show(saved_s)}{following}"
     )
+
+
+def _asked(loaded: Loaded) -> str:
+    """Return the command that says more, with the parameters that the run was given."""
+    given = loaded.choices.params.items()
+    params = [part for name, value in given for part in ("-p", f"{name}={_as_given(value)}")]
+    return shlex.join(["orch", "advise", os.path.relpath(loaded.file or ""), *params])
+
+
+def _as_given(value: Any) -> str:
+    return value if isinstance(value, str) else jsonio.compact(value)
 
 
 def document(
