@@ -25,7 +25,12 @@ def ask(text: str, *, yes: bool) -> None:
     say(f"orch: {text}.")
     sys.stderr.write("Go on? [y/N] ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        say("")  # the shell's prompt gets a line of its own
+        raise
+    if answer.strip().lower() not in ("y", "yes"):
         raise EnvironmentFault("nothing was run")
 
 
