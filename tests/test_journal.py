@@ -81,7 +81,8 @@ def test_sessions_are_added(journal, tmp_path):
     journal.append(EVENTS)
     later = {**META, "pid": 2, "started_at": "2026-11-23T12:00:00.000Z"}
     resumed = Resumed(2, ["a"], [], 5.0)
-    Journal(tmp_path).begin(2, later, b"new", TASKS[:1], [resumed])
+    with closing(Journal(tmp_path)) as again:
+        again.begin(2, later, b"new", TASKS[:1], [resumed])
     record = Record(tmp_path, whole=True)
     assert (record.session, record.tasks, record.source()) == (2, TASKS[:1], b"new")
     assert (record.meta["pid"], record.started_at) == (2, META["started_at"])

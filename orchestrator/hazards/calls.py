@@ -8,8 +8,8 @@ from dataclasses import replace
 from orchestrator.hazards import tables
 from orchestrator.hazards.expressions import joined_path, slot_of
 from orchestrator.hazards.frames import Call
-from orchestrator.hazards.library import Given, Library, literal
-from orchestrator.hazards.values import Class, Function, Object, Outside, Text
+from orchestrator.hazards.library import Given, Library
+from orchestrator.hazards.values import Class, Function, Object, Outside, Text, deeper, kept_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,10 +92,38 @@ class Calls(Library):
         held = frozenset(self.held.items())
         for spot in summary.decides:
             self.seen[spot] = held
-        del node
-        return summary.returned
+        shared = self._cached(target, node)
+        return summary.returned if shared is None else kept_by(summary.returned, shared)
+
+    def _cached(self, function: Function, node: ast.AST) -> Resource | None:
+        """Return what holds the one thing that all calls such as *node* are given, if so."""
+        mark = self.reader.cached(function)
+        if not mark:
+            return None
+        receiver = function.receiver
+        if isinstance(receiver, Object) and receiver.resource is None:
+            return None
+        if mark == "functools.cached_property" and isinstance(receiver, Object):
+            assert receiver.resource is not None
+            return deeper(receiver.resource, f".{function.path.rpartition('.')[2]}")
+        if function.resource is None:
+            return None
+        given = ast.unparse(node).partition("(")[2] if isinstance(node, ast.Call) else ""
+        arguments = [*node.args, *node.keywords] if isinstance(node, ast.Call) else []
+        plain = all(isinstance(part, ast.Constant) for part in arguments)
+        return ("cached", function.module, function.path + (f"({given}" if plain else "()"))
 
     def construct(self, kind: Class, given: Given) -> Value | None:
+        """Note what a call of *kind* does, and return what it gives."""
+        method = self.reader.meta_call(kind)
+        if method is None:
+            return self._instance(kind, given)
+        found = self.invoke(method, given.positional, given.keywords, given.node, kind)
+        if isinstance(found, Object) and found.resource is not None:
+            return replace(found, made_by=kind)
+        return found
+
+    def _instance(self, kind: Class, given: Given) -> Value | None:
         """Note that an object of *kind* is made, and return it."""
         fields = self.reader.fields(kind, given.positional, given.keywords)
         made: Value | None = Object(kind, fields=fields)
@@ -121,6 +149,8 @@ class Calls(Library):
         if kind is None or first is None:
             return None
         method = self.reader.method(kind, name, beyond=True)
+        if method is None and isinstance(first, Class) and name == "__call__":
+            return self._instance(first, given)
         if method is None:
             return self._of_object(first, name, given) if isinstance(first, Object) else None
         return self.invoke(method, given.positional, given.keywords, node, first)
@@ -144,6 +174,9 @@ class Calls(Library):
                 return self.invoke(bound, given.positional, given.keywords, node, bound.receiver)
             if self.reader.instance_value(base.made_by, name)[0]:
                 return self._of(self.attribute_of(base, name, node), given, name)
+        if isinstance(base.made_by, str):
+            for resource, kind in tables.touched_by(f"{base.made_by}.{name}"):
+                self.touch(resource, kind, node, name)
         if name == "enter_context":
             self.enter(given.at(0))
         elif name in tables.SAVERS:
@@ -151,7 +184,7 @@ class Calls(Library):
         if base.resource is None or self.is_safe(base):
             self.unknown(given, name)
             self._lock_by_hand(base, name)
-            return Object(base.made_by) if name in ("copy", "keys", "values") else None
+            return Object(_made_by(base, name))
         return self._of_shared(base, base.resource, name, given)
 
     def _lock_by_hand(self, base: Object, name: str) -> None:
@@ -169,7 +202,9 @@ class Calls(Library):
             if slot is not None:
                 return Object(None, slot, fields=base.fields)
             return Object(None, base.resource, element=True, fields=base.fields)
-        return Object(None, base.resource, element=True) if name in ("items", "values") else None
+        if name in ("items", "values"):
+            return Object(None, base.resource, element=True)
+        return Object(made_by) if (made_by := _made_by(base, name)) == "cursor" else None
 
     def _is_thread(self, kind: Class) -> bool:
         return any(
@@ -184,7 +219,8 @@ class Calls(Library):
         node, made_by = given.node, base.made_by
         if isinstance(made_by, str) and made_by not in tables.SHARED_CONTAINERS:
             if name in tables.METHODS.get(made_by, "").split():
-                self.record(node, resource, "update", "stateful", inside=True)
+                how = "stepped" if made_by in tables.ITERATORS else "stateful"
+                self.record(node, resource, "update", how, inside=True)
             self.unknown(given, name)
             return
         slot = slot_of(base, given.key()) if name in ("get", "pop", "setdefault") else None
@@ -214,9 +250,10 @@ class Calls(Library):
         node = given.node
         mode: str | None = tables.PATH_METHODS.get(name)
         if name == "open":
-            mode = literal(given.at(0, "mode"), "r")
-        elif name == "mkdir":
-            mode = None if "exist_ok" in given.keywords else "w"
+            self.open(base, "r", given.at(0, "mode"), node)
+            return Object("builtins.open")
+        if name == "mkdir":
+            mode = None if given.may_be_true(2, "exist_ok") else "w"
         if name == "joinpath":
             return joined_path([base, *given.positional])
         if name in ("rename", "replace") and len(given.positional) != 1:
@@ -225,7 +262,7 @@ class Calls(Library):
             self.file(base, mode, node)
             if name in ("rename", "replace"):
                 self.file(given.at(0), "w", node)
-            return Object("builtins.open") if name == "open" else None
+            return None
         if name in ("resolve", "absolute", "expanduser", "as_posix", "__str__"):
             return base
         self.unknown(given, name)
@@ -236,3 +273,10 @@ def _is_super(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
     )
+
+
+def _made_by(base: Object, method: str) -> str | Class | None:
+    """Return what a method of *base* gives, where that is known."""
+    if method == "cursor" and isinstance(base.made_by, str):
+        return "cursor"
+    return base.made_by if method in ("copy", "keys", "values") else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.effects import Effect, reading_of
+from orchestrator.hazards.library import kind_of
 from orchestrator.hazards.overlap import Overlaps
 from orchestrator.hazards.reader import Reader
 from orchestrator.hazards.words import named, ways, why
@@ -107,6 +108,14 @@ class Search:
             found.values(), key=lambda hazard: [(p.file, p.line) for p in hazard.places]
         )  # fmt: skip
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """What of the job's own ``run`` could not read, or not to its end: ``module:function``.
+
+        A module alone is one that cannot be parsed. Races in there are not found.
+        """
+        return self._reader.unread
+
     def _groups(self) -> Groups:
         """Return the tasks whose function, and the state in which it is called, are the same."""
         groups: Groups = {}
@@ -132,18 +141,30 @@ class Search:
         passed = _passed(one, reading)
         for effect in reading.effects:
             match effect.resource:
-                case ("parameter", *_):
+                case ("mode", name, *resource):
                     for task in tasks:
-                        self._bind(task, effect, reading)
-                case ("file", path):
-                    self._file(effect, path, tasks)
+                        mode = _argument(task, name, reading)
+                        kind = kind_of(mode) if isinstance(mode, str) else "read"
+                        known = replace(effect, resource=tuple(resource), kind=kind)
+                        self._spread(known, [task], reading)
                 case ("default", _, name) if not effect.calls and _parameter(name) in passed:
                     pass
                 case resource if resource != tables.CWD or one.cwd is None:
-                    self._note(resource, effect, tasks)
+                    self._spread(effect, tasks, reading)
         if reading.file:
             lives = Effect(tables.LIFE, "read", reading.file, reading.line, how="lives")
             self._note(tables.LIFE, lives, tasks)
+
+    def _spread(self, effect: Effect, tasks: list[PlanTask], reading: Reading) -> None:
+        """Note *effect* for each of *tasks*."""
+        match effect.resource:
+            case ("parameter", *_):
+                for task in tasks:
+                    self._bind(task, effect, reading)
+            case ("file", path):
+                self._file(effect, path, tasks)
+            case resource:
+                self._note(resource, effect, tasks)
 
     def _note(self, resource: Resource, effect: Effect, tasks: list[PlanTask]) -> None:
         site = Site(replace(effect, resource=resource, calls=effect.calls[:1]))

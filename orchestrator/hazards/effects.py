@@ -49,6 +49,8 @@ def reading_of(reference: str, reader: Reader) -> Reading:
     try:
         function = _named(reference, reader)
         if function is None:
+            if reader.sources.module(reference.partition(":")[0]) is not None:
+                reader.fail(reference)
             return Reading()
         reader.allow()
         target = reader.decorated(function)
@@ -56,6 +58,7 @@ def reading_of(reference: str, reader: Reader) -> Reading:
         effects = tuple(dict.fromkeys(_walk(target, bindings, reader)))
         return _told(function, effects, reader)
     except Exception:  # noqa: BLE001 - advice must not break the run that asks for it
+        reader.fail(reference)
         return Reading()
 
 
@@ -125,6 +128,8 @@ def _walk(function: Function, bindings: Bindings, reader: Reader) -> Iterator[Ef
                 variants[plain] = variants.get(plain, 0) + 1
                 seen.add(state)
                 queue.append((state, (*path, call.function.path)))
+    if queue:
+        reader.fail(f"{first[0].module}:{first[0].path}")
 
 
 def _effects(summary: Summary, path: tuple[str, ...]) -> list[Effect]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import builtins
 import os
+from dataclasses import replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.frames import Frame
+from orchestrator.hazards.frames import Frame, either
 from orchestrator.hazards.sources import imported, named
 from orchestrator.hazards.values import (
     Class,
@@ -39,6 +40,12 @@ class Expressions(Frame):
         """Return what a call gives."""
         raise NotImplementedError
 
+    def store(
+        self, target: ast.expr, source: ast.expr | None, made: Value | None, taint: Taint
+    ) -> None:
+        """Bind *target* to *made*, which *source* gave and which was made from *taint*."""
+        raise NotImplementedError
+
     def value(  # noqa: C901, PLR0912 - a case for each kind of expression
         self, node: ast.AST | None
     ) -> Value | None:
@@ -63,13 +70,16 @@ class Expressions(Frame):
             case ast.Compare():
                 self._compare(node)
                 return None
-            case ast.NamedExpr(target=ast.Name(id=name)):
-                value = self.value(node.value)
-                self.bind(name, value, self.seen)
+            case ast.NamedExpr():
+                value, taint = self.made_from(node.value)
+                self.store(node.target, node.value, value, taint)
                 return value
             case ast.Lambda():
                 path = f"{self.name}.<lambda>" if self.name else "<lambda>"
-                return Function(self.module.name, path, node, closure=self.snapshot())
+                inner = self.function is not None
+                return Function(
+                    self.module.name, path, node, closure=self.around(node), inner=inner
+                )
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 self._comprehension(node)
                 return Object(_LITERALS[type(node)])
@@ -140,6 +150,9 @@ class Expressions(Frame):
     def _around(self, node: ast.Name) -> Value | None:
         """Return what a name of a function around this one stands for."""
         value, kept = self.closure[node.id], self.kept(node.id)
+        function = self.function
+        if value is None and function and function.path.rpartition(".")[2] == node.id:
+            return replace(function, receiver=None)
         if kept is None or isinstance(value, Function | Class | Outside | Own):
             self.seen.update(self.taints.get(node.id, {}))
             return value
@@ -166,8 +179,8 @@ class Expressions(Frame):
                 return self._touched(found, node)
             case Class():
                 return self._touched(self.reader.class_member(base, name, base), node)
-            case Function(module, path) if not name.startswith("__"):
-                return self._touched(Object(None, ("attribute", module, f"{path}.{name}")), node)
+            case Function() if base.resource is not None and not name.startswith("__"):
+                return self._touched(Object(None, deeper(base.resource, f".{name}")), node)
             case Object():
                 return self._member(base, name, node)
         return None
@@ -270,10 +283,8 @@ class Expressions(Frame):
     def _either(self, node: ast.BoolOp | ast.IfExp) -> Value | None:
         if isinstance(node, ast.IfExp):
             self.test(node.test)
-            choices = [node.body, node.orelse]
-        else:
-            choices = node.values
-        found = [self.value(choice) for choice in choices]
+            return either(self.value(node.body), self.value(node.orelse))
+        found = [self.value(choice) for choice in node.values]
         known = [value for value in found if value is not None]
         shared = [v for v in known if isinstance(v, Object) and v.resource is not None]
         return next(iter([*shared, *known]), None)
@@ -334,10 +345,11 @@ class Expressions(Frame):
         return Object(None, value.resource, element=True)
 
     def _comprehension(self, node: _COMPREHENSIONS) -> None:
-        values, taints, local = dict(self.values), dict(self.taints), set(self.local)
+        values, taints = dict(self.values), dict(self.taints)
+        local, declared = set(self.local), set(self.globals)
         for part in node.generators:
             element = self.iterate(part.iter)
-            self.bind_all(part.target, element, self.seen)
+            self._bind_all(part.target, element, self.seen)
             for condition in part.ifs:
                 self.test(condition)
         if isinstance(node, ast.DictComp):
@@ -345,14 +357,14 @@ class Expressions(Frame):
             self.value(node.value)
         else:
             self.value(node.elt)
-        self.values, self.taints, self.local = values, taints, local
+        self.values, self.taints, self.local, self.globals = values, taints, local, declared
 
-    def bind_all(self, target: ast.AST, element: Value | None, taint: Taint) -> None:
-        """Bind all names in *target* to parts of *element*."""
+    def _bind_all(self, target: ast.AST, element: Value | None, taint: Taint) -> None:
+        """Bind all names in *target*, of a comprehension, to parts of *element*."""
         for part in ast.walk(target):
             if isinstance(part, ast.Name):
-                if part.id not in self.globals:
-                    self.local.add(part.id)
+                self.globals.discard(part.id)
+                self.local.add(part.id)
                 self.bind(part.id, element, taint)
 
     def importing(self, node: ast.Import | ast.ImportFrom) -> None:

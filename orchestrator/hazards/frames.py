@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from orchestrator.hazards.values import Function, Object, Value, deeper
+from orchestrator.hazards.values import Function, Object, Text, Value, deeper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +77,15 @@ class Summary:
     decides: set[Spot] = field(default_factory=set)
     yields_under: frozenset[Resource] = frozenset()
     leaves: frozenset[Resource] = frozenset()
+
+
+@dataclass
+class State:
+    """What one way through a function has come to: the locks held, and what names stand for."""
+
+    held: dict[Resource, int]
+    values: dict[str, Value | None]
+    taints: dict[str, Taint]
 
 
 class Frame:
@@ -174,6 +183,36 @@ class Frame:
         self.values[name] = value
         self.taints[name] = dict(taint)
 
+    def state(self) -> State:
+        """Return what the way so far has come to."""
+        return State(dict(self.held), dict(self.values), dict(self.taints))
+
+    def go_on(self, ways: list[State]) -> None:
+        """Go on from where *ways* meet, with what is so on each; with none, from where it is."""
+        if not ways:
+            return
+        first = ways[0]
+        self.held, self.values, self.taints = (
+            dict(first.held),
+            dict(first.values),
+            dict(first.taints),
+        )
+        for way in ways[1:]:
+            held = {lock: hold for lock, hold in self.held.items() if lock in way.held}
+            for lock, hold in held.items():
+                if way.held[lock] != hold:  # taken on each way by itself
+                    self._holds += 1
+                    held[lock] = self._holds
+            self.held = held
+            for name, value in way.values.items():
+                self.values[name] = (
+                    either(self.values[name], value) if name in self.values else value
+                )
+            for name, taint in way.taints.items():
+                known = self.taints.get(name, {})
+                both = {spot: known[spot] & taint[spot] for spot in known.keys() & taint.keys()}
+                self.taints[name] = {**known, **taint, **both}
+
     def kept(self, name: str) -> Resource | None:
         """Return what *name* of a function around this one is, where that outlives the call."""
         holder = self.function.holder if self.function else None
@@ -181,10 +220,11 @@ class Frame:
             return None
         return deeper(holder, f".{name}")
 
-    def snapshot(self) -> tuple[tuple[str, Value | None], ...]:
-        """Return the local names, for functions inside."""
+    def around(self, node: ast.AST, but: str = "") -> tuple[tuple[str, Value | None], ...]:
+        """Return those of the local names that *node*, something defined inside, mentions."""
         names = {**self.closure, **dict.fromkeys(self.local), **self.values}
-        return tuple(names.items())
+        used = self.reader.mentioned(node) - {but}
+        return tuple((name, value) for name, value in names.items() if name in used)
 
 
 def locals_of(node: ast.AST) -> Iterator[tuple[str, str]]:  # noqa: C901 - a case for each binding
@@ -200,7 +240,11 @@ def locals_of(node: ast.AST) -> Iterator[tuple[str, str]]:  # noqa: C901 - a cas
             case ast.ClassDef(name=name):
                 yield name, "local"
                 continue
-            case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp():
+            case ast.Lambda():
+                continue
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+                inside = [p.target for p in ast.walk(part) if isinstance(p, ast.NamedExpr)]
+                stack.extend(inside)  # all else that it binds is its own
                 continue
             case ast.Global(names=names):
                 yield from ((name, "global") for name in names)
@@ -208,7 +252,7 @@ def locals_of(node: ast.AST) -> Iterator[tuple[str, str]]:  # noqa: C901 - a cas
                 yield from ((name, "nonlocal") for name in names)
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 yield name, "local"
-            case ast.ExceptHandler(name=str() as name):
+            case ast.ExceptHandler(name=str() as name) | ast.MatchMapping(rest=str() as name):
                 yield name, "local"
             case ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name):
                 yield name, "local"
@@ -216,6 +260,18 @@ def locals_of(node: ast.AST) -> Iterator[tuple[str, str]]:  # noqa: C901 - a cas
                 for alias in part.names:
                     yield alias.asname or alias.name.partition(".")[0], "local"
         stack.extend(ast.iter_child_nodes(part))
+
+
+def either(one: Value | None, other: Value | None) -> Value | None:
+    """Return what something stands for that is *one* or *other*: of texts, nobody knows which."""
+    if one == other:
+        return one
+    for value in (one, other):
+        if isinstance(value, Object) and value.resource is not None:
+            return value
+    if isinstance(one, Text) or isinstance(other, Text):
+        return None
+    return other if one is None else one
 
 
 def is_fresh(value: Value | None) -> bool:

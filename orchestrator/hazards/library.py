@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from dataclasses import dataclass, field, replace
 
 from orchestrator.hazards import tables
@@ -11,7 +12,7 @@ from orchestrator.hazards.values import Class, Function, Object, Outside, Own, T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestrator.hazards.frames import Taint
+    from orchestrator.hazards.frames import Kind, Taint
     from orchestrator.hazards.values import Resource, Value
 
 _LATER = frozenset({"submit", "apply_async", "run_in_executor", "to_thread"})
@@ -40,6 +41,15 @@ class Given:
         """Return the first argument as it is written."""
         return self.node.args[0] if self.node.args else None
 
+    def may_be_true(self, index: int, name: str) -> bool:
+        """Tell whether the argument at *index*, or the one called *name*, may be true."""
+        node = self.node
+        found = [keyword.value for keyword in node.keywords if keyword.arg in (name, None)]
+        if any(isinstance(argument, ast.Starred) for argument in node.args):
+            return True
+        found += node.args[index : index + 1]
+        return any(not isinstance(value, ast.Constant) or bool(value.value) for value in found)
+
 
 class Library(Expressions):
     """Knows what calls touch that are not followed."""
@@ -59,8 +69,8 @@ class Library(Expressions):
             else:
                 self.escape(value, given.node)
 
-    def file(self, path: Value | None, mode: str, node: ast.AST) -> None:
-        """Record that *path* is opened with *mode*."""
+    def file(self, path: Value | None, mode: str, node: ast.AST, chosen: str | None = None) -> None:
+        """Record that *path* is opened with *mode*, or with what parameter *chosen* is given."""
         if not isinstance(path, Text):
             return
         if path.parameter is None:
@@ -73,13 +83,12 @@ class Library(Expressions):
             resource = ("parameter", path.parameter, path.before, path.after)
         else:
             resource = ("parameter", path.parameter)
-        if "+" in mode:
-            self.record(node, resource, "update", "opened")
-        elif set(mode) & set("wax"):
-            self.record(node, resource, "write", "opened")
+        kind = kind_of(mode)
+        if chosen is not None:
+            resource = ("mode", chosen, *resource)
+        self.record(node, resource, kind, "opened")
+        if kind == "write":
             self.record(node, tables.UMASK, "read", "created")
-        else:
-            self.record(node, resource, "read", "opened")
 
     def outside(self, dotted: str, given: Given) -> Value | None:
         """Record what a call of *dotted*, which is not the job's own, touches."""
@@ -90,11 +99,11 @@ class Library(Expressions):
             self._starts(given)
         if dotted in tables.OPENERS:
             return self._opens(dotted, given)
-        if dotted == "os.makedirs" and "exist_ok" not in given.keywords:
+        if dotted == "os.makedirs" and not given.may_be_true(2, "exist_ok"):
             self.file(given.at(0), "w", node)
         for index, mode in enumerate(tables.MOVERS.get(dotted, ())):
             self.file(given.at(index), mode, node)
-        if dotted in ("fcntl.flock", "fcntl.lockf", "msvcrt.locking"):
+        if dotted in ("fcntl.flock", "msvcrt.locking"):
             if "LOCK_UN" not in ast.unparse(node):
                 self.hold(("process", "file lock"))
             return None
@@ -108,10 +117,21 @@ class Library(Expressions):
 
     def _opens(self, dotted: str, given: Given) -> Value | None:
         position, mode_at, mode = tables.OPENERS[dotted]
-        if mode_at is not None:
-            mode = literal(given.at(mode_at, "mode"), mode)
-        self.file(given.at(position, "file"), mode, given.node)
+        chosen = None if mode_at is None else given.at(mode_at, "mode")
+        if dotted == "os.open":
+            mode = _mode_of_flags(given.node.args[1:2])
+            if not mode:
+                return None
+        self.open(given.at(position, "file"), mode, chosen, given.node)
         return Object("builtins.open" if "open" in dotted else dotted)
+
+    def open(self, path: Value | None, mode: str, chosen: Value | None, node: ast.AST) -> None:
+        """Record that *path* is opened with the mode *chosen*, or with *mode* where none is."""
+        if isinstance(chosen, Text) and chosen.parameter is not None:
+            whole = not chosen.before and not chosen.after
+            self.file(path, mode, node, chosen.parameter if whole else None)
+        else:
+            self.file(path, chosen.before if isinstance(chosen, Text) else mode, node)
 
     def touch(self, resource: Resource, kind: str, node: ast.AST, dotted: str) -> None:
         """Record that a call of *dotted* touches something that the process has one of."""
@@ -129,12 +149,18 @@ class Library(Expressions):
         if "cwd" not in given.keywords:
             self.record(given.node, tables.CWD, "read", "inherited")
 
-    def _made(self, dotted: str, name: str, given: Given) -> Value | None:
+    def _made(  # noqa: C901 - a case for each sort of call
+        self, dotted: str, name: str, given: Given
+    ) -> Value | None:
         """Return what a call of an outside name other than a builtin gives."""
         node = given.node
         first = given.at(0)
         if dotted in tables.PATHS:
             return joined_path(given.positional)
+        if dotted in tables.FILE_LOCKS:
+            return Object(dotted, _lock_file(first))
+        if dotted == "logging.getLogger" and node.args and _is_of_one_call(first):
+            return Object("logging.Logger")
         if dotted in tables.CHANGERS:
             if isinstance(first, Object) and first.resource is not None:
                 self.record(node, first.resource, "update", "changed", inside=True)
@@ -202,22 +228,25 @@ class Library(Expressions):
             self.record(node, first.resource, "update", "stepped", inside=True)
         return None
 
-    def store_attribute(
+    def store_attribute(  # noqa: C901 - a case for each sort of base
         self, base: Value | None, name: str, node: ast.AST, taint: Taint, *, augmented: bool = False
     ) -> None:
         """Record that ``base.name`` is set to what was made from *taint*."""
         resource: Resource | None = None
         match base:
+            case Object(made_by=str() as maker) if f"{maker}.{name}" in tables.STORES:
+                resource = ("process", tables.STORES[f"{maker}.{name}"])
             case Own(module):
                 resource = ("global", module, name)
             case Outside(dotted):
                 word = tables.STORES.get(f"{dotted}.{name}") or tables.STORES.get(dotted)
                 resource = ("process", word) if word else ("global", dotted, name)
-            case Class(module, path) | Function(module, path):
-                if isinstance(base, Class):
-                    base = self.reader.holder_of(base, name)
-                    module, path = base.module, base.path
-                resource = ("attribute", module, f"{path}.{name}")
+            case Class():
+                kind = self.reader.holder_of(base, name)
+                if not kind.inner:
+                    resource = ("attribute", kind.module, f"{kind.path}.{name}")
+            case Function() if base.resource is not None:
+                resource = deeper(base.resource, f".{name}")
             case Object() if base.resource is not None and not self.is_safe(base):
                 if base.element:
                     self._store_inside(base.resource, node, taint, augmented=augmented)
@@ -247,8 +276,33 @@ class Library(Expressions):
             self.hold(value.resource)
 
 
-def literal(value: Value | None, default: str) -> str:
-    """Return the text that *value* is; *default* where it is not known."""
-    if isinstance(value, Text) and value.parameter is None:
-        return value.before
-    return default
+def _lock_file(path: Value | None) -> Resource | None:
+    if not isinstance(path, Text):
+        return None
+    return ("lock file", os.path.normpath(path.before), path.parameter or "", path.after)
+
+
+def _is_of_one_call(name: Value | None) -> bool:
+    """Tell whether *name* may be another in each call."""
+    return not isinstance(name, Outside) and not (isinstance(name, Text) and not name.parameter)
+
+
+def kind_of(mode: str) -> Kind:
+    """Return what is done to a file that is opened with *mode*."""
+    if "+" in mode:
+        return "update"
+    plain = mode.partition(":")[0].partition("|")[0]  # ``r:xz`` of tarfile names what packs it
+    return "write" if set(plain) & set("wax") else "read"
+
+
+def _mode_of_flags(flags: list[ast.expr]) -> str:
+    """Return the mode that the flags of ``os.open`` amount to; nothing where only one gets it."""
+    parts = [part for flag in flags for part in ast.walk(flag)]
+    said = {
+        part.attr if isinstance(part, ast.Attribute) else getattr(part, "id", "") for part in parts
+    }
+    if "O_EXCL" in said:
+        return ""
+    if "O_RDWR" in said:
+        return "r+"
+    return "w" if said & {"O_WRONLY", "O_CREAT", "O_TRUNC", "O_APPEND"} else "r"

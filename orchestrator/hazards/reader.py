@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.frames import Summary, is_fresh
-from orchestrator.hazards.sources import Sources, imported, instance_values, named
+from orchestrator.hazards.sources import Sources, imported, named
 from orchestrator.hazards.values import Class, Function, Object, Outside, Own, Text, kept_by
 from orchestrator.hazards.walker import Walker
 
@@ -31,12 +31,28 @@ class Reader:
         self._members: dict[tuple[str, str], Value | None] = {}
         self._summaries: dict[tuple[Function, Bindings], Summary] = {}
         self._decorated: dict[Function, Function] = {}
-        self._depth = 0
+        self._evaluated: dict[tuple[str, ast.AST], Value | None] = {}
+        self._lineages: dict[Class, list[Class | Outside]] = {}
+        self._mentioned: dict[ast.AST, frozenset[str]] = {}
+        # what was cut short, by its name, and what was not begun
+        self._failed: set[str] = set()
+        self._skipped: set[tuple[Function, Bindings]] = set()
+        self._depth = self._cuts = 0
         self._limit = MAX_SUMMARIES
 
     def allow(self) -> None:
         """Let the next function of a task be followed as far as any other."""
         self._limit = len(self._summaries) + MAX_SUMMARIES
+
+    def fail(self, name: str) -> None:
+        """Note that function *name* could not be read to its end."""
+        self._failed.add(name)
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The functions, as ``module:path``, and modules that were not read, or not to the end."""
+        skipped = {f"{f.module}:{f.path}" for f, _ in self._skipped - self._summaries.keys()}
+        return tuple(sorted(self._failed | skipped | self.sources.broken))
 
     # names of modules
 
@@ -102,15 +118,32 @@ class Reader:
     def evaluate(self, module: str, node: ast.AST | None) -> Value | None:
         """Return what an expression at the top of *module* stands for."""
         source = self.sources.module(module)
-        if source is None or node is None or self._depth > MAX_DEPTH:
+        if source is None or node is None:
             return None
+        key = (module, node)
+        if key in self._evaluated:
+            return self._evaluated[key]
+        if self._depth > MAX_DEPTH:
+            self._cuts += 1
+            return None
+        cuts = self._cuts
         self._depth += 1
         try:
-            return Walker(self, source, None).value(node)
+            found = Walker(self, source, None).value(node)
         except _UNREADABLE:
             return None
         finally:
             self._depth -= 1
+        if cuts == self._cuts:  # else more is found where it is reached by fewer steps
+            self._evaluated[key] = found
+        return found
+
+    def mentioned(self, node: ast.AST) -> frozenset[str]:
+        """Return the names in *node*."""
+        if node not in self._mentioned:
+            names = (part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+            self._mentioned[node] = frozenset(names)
+        return self._mentioned[node]
 
     # functions
 
@@ -124,7 +157,11 @@ class Reader:
         if known is not None:
             return known
         source = self.sources.module(function.module)
-        if source is None or self._depth > MAX_DEPTH or len(self._summaries) > self._limit:
+        if source is None:
+            return Summary()
+        if self._depth > MAX_DEPTH or len(self._summaries) > self._limit:
+            self._skipped.add(key)
+            self._cuts += 1
             return Summary()
         self._summaries[key] = Summary()
         self._depth += 1
@@ -132,6 +169,7 @@ class Reader:
         try:
             found = walker.walk(function.node, bindings)
         except _UNREADABLE:
+            self.fail(f"{function.module}:{function.path}")
             found = walker.done
         finally:
             self._depth -= 1
@@ -159,7 +197,7 @@ class Reader:
             value = self.evaluate(function.module, default)
             if isinstance(value, Object) and value.made_by is not None:
                 resource = ("default", function.module, f"{function.path}.{name}")
-                bound[name] = kept_by(value, resource)
+                bound[name] = kept_by(value, resource) if function.resource else value
             elif value is not None and not isinstance(value, Object):
                 bound[name] = value
         if for_task:
@@ -208,10 +246,22 @@ class Reader:
             for node in getattr(function.node, "decorator_list", ())
         )
 
+    def cached(self, function: Function) -> str:
+        """Return the decorator by which *function* gives all callers the same; "" without one."""
+        for node in getattr(function.node, "decorator_list", ()):
+            made = self.evaluate(function.module, node)
+            mark = made.dotted if isinstance(made, Outside) else getattr(made, "made_by", None)
+            if isinstance(mark, str) and mark in tables.CACHES:
+                return mark
+        return ""
+
     # classes
 
     def lineage(self, kind: Class) -> list[Class | Outside]:
         """Return *kind* and its bases, depth first, each once."""
+        if kind in self._lineages:
+            return self._lineages[kind]
+        cuts = self._cuts
         found: list[Class | Outside] = []
         stack: list[Class | Outside] = [kind]
         while stack and len(found) < _MAX_BASES:
@@ -222,16 +272,33 @@ class Reader:
             if isinstance(one, Class):
                 bases = [self.evaluate(one.module, base) for base in one.node.bases]
                 stack += [b for b in reversed(bases) if isinstance(b, Class | Outside)]
+        if cuts == self._cuts:
+            self._lineages[kind] = found
         return found
 
     def method(self, kind: Class, name: str, *, beyond: bool = False) -> Function | None:
         """Return the method *name* of *kind* or of a base; *beyond*: of a base only."""
         for base in self.lineage(kind)[beyond:]:
             if isinstance(base, Class):
-                found = self.sources.methods_of(base).get(name)
+                found = self.sources.body(base).methods.get(name)
                 if found is not None:
                     return found
         return None
+
+    def metaclass(self, kind: Class) -> Class | None:
+        """Return the metaclass of *kind*, where that is an own one."""
+        for base in self.lineage(kind):
+            if isinstance(base, Class):
+                for keyword in base.node.keywords:
+                    found = self.evaluate(base.module, keyword.value)
+                    if keyword.arg == "metaclass" and isinstance(found, Class):
+                        return found
+        return None
+
+    def meta_call(self, kind: Class) -> Function | None:
+        """Return what the metaclass of *kind* does in place of making an object."""
+        meta = self.metaclass(kind)
+        return None if meta is None else self.method(meta, "__call__")
 
     def bound(self, method: Function, receiver: Value) -> Function:
         """Return *method* as it is found on *receiver*."""
@@ -251,7 +318,7 @@ class Reader:
         """Return whether methods of *kind* set the attribute *name*, and to what."""
         for base in self.lineage(kind):
             if isinstance(base, Class):
-                values = instance_values(base)
+                values = self.sources.body(base).of_instances
                 if name in values:
                     return True, self.evaluate(base.module, values[name])
         return False, None
@@ -266,7 +333,7 @@ class Reader:
         given = dict(self.bindings(method, [Object(kind), *positional], keywords))
         return tuple(
             (name, given[node.id])
-            for name, node in instance_values(kind).items()
+            for name, node in self.sources.body(kind).of_instances.items()
             if isinstance(node, ast.Name) and node.id in given
         )
 
@@ -275,30 +342,45 @@ class Reader:
         for base in self.lineage(kind):
             if not isinstance(base, Class):
                 continue
-            method = self.sources.methods_of(base).get(name)
-            if method is not None:
+            body = self.sources.body(base)
+            if name in body.methods:
+                method = body.methods[name]
                 classy = "classmethod" in _marks(method)
                 return replace(method, receiver=receiver) if classy else method
-            values = self.sources.class_values(base)
-            if name in values:
-                value = self.evaluate(base.module, values[name])
+            if name in body.classes:
+                return body.classes[name]
+            if name in body.values:
+                value = self.evaluate(base.module, body.values[name])
+                if base.inner:
+                    return value
                 return kept_by(value, ("attribute", base.module, f"{base.path}.{name}"))
-        if name.startswith("__") or not isinstance(receiver, Class):
+        if name.startswith("__") or not isinstance(receiver, Class) or kind.inner:
             return None
+        meta = self.metaclass(kind)
+        if meta is not None and self.has(meta, name):
+            return self.class_member(meta, name, receiver)
         return Object(None, ("attribute", kind.module, f"{kind.path}.{name}"))
+
+    def has(self, kind: Class, name: str) -> bool:
+        """Tell whether the body of *kind*, or of a base, defines *name*."""
+        bodies = (self.sources.body(base) for base in self.lineage(kind) if isinstance(base, Class))
+        return any(name in body.methods or name in body.values for body in bodies)
 
     def holder_of(self, kind: Class, name: str) -> Class:
         """Return where an assignment to *name* of *kind* is seen: there, or where it stood."""
         for base in self.lineage(kind):
-            if isinstance(base, Class) and name in self.sources.class_values(base):
+            if isinstance(base, Class) and name in self.sources.body(base).values:
                 return base
         return kind
 
     def class_around(self, function: Function) -> Class | None:
         """Return the class in whose body *function* stands."""
-        names = function.path.split(".")
-        found = self.member(function.module, names[0])
-        return found if isinstance(found, Class) and len(names) > 1 else None
+        first, *names = function.path.split(".")
+        found = self.member(function.module, first)
+        for name in names[:-1]:
+            if isinstance(found, Class):
+                found = self.sources.body(found).classes.get(name)
+        return found if isinstance(found, Class) and names else None
 
 
 def _marks(method: Function) -> set[str]:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MARK = "# orch: shared"
-MAX_BASES = 20
+# Stands for what is bound to a name, and not written out.
+_UNKNOWN = ast.Constant(None)
 
 
 @dataclass
@@ -45,13 +46,30 @@ class Module:
         return ".".join([*parts, node.module] if node.module else parts)
 
 
+@dataclass
+class Body:
+    """What the body of a class defines.
+
+    *values* are what it binds to names; annotated fields of records are no such, but what each
+    instance has. *of_instances* are those, and what methods bind to attributes of their first
+    parameter.
+    """
+
+    methods: dict[str, Function] = field(default_factory=dict)
+    classes: dict[str, Class] = field(default_factory=dict)
+    values: dict[str, ast.expr | None] = field(default_factory=dict)
+    of_instances: dict[str, ast.expr] = field(default_factory=dict)
+
+
 class Sources:
     """The modules below *root* that are the job's own, each read once."""
 
     def __init__(self, root: str) -> None:
         self.root = Path(root).resolve()
         self._root = root
+        self.broken: set[str] = set()  # modules that are the job's own, and cannot be read
         self._found: dict[str, Module | None] = {}
+        self._bodies: dict[Class, Body] = {}
 
     def module(self, name: str) -> Module | None:
         """Return module *name*; None where it is not the job's own, or cannot be read."""
@@ -61,19 +79,15 @@ class Sources:
         return self._found[name]
 
     def _read(self, name: str) -> Module | None:
-        if not name or name.partition(".")[0] in sys.stdlib_module_names:
+        file = self._own_file(name)
+        if file is None:
             return None
         try:
-            file = self._file(name)
-            if file is None:
-                return None
-            inside = file.resolve().relative_to(self.root)
-            if {"site-packages", "dist-packages"} & set(inside.parts):
-                return None
             with tokenize.open(file) as stream:
                 text = stream.read()
             tree = ast.parse(text, str(file))
-        except (modules.NotThere, OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            self.broken.add(name)
             return None
         found = Module(name, str(file), is_package=file.name == "__init__.py")
         if MARK in text:
@@ -86,62 +100,105 @@ class Sources:
                 _rebind(part, found)
         return found
 
-    def _file(self, name: str) -> Path | None:
-        return modules.find(name, self._root)
+    def _own_file(self, name: str) -> Path | None:
+        if not name or name.partition(".")[0] in sys.stdlib_module_names:
+            return None
+        try:
+            file = modules.find(name, self._root)
+            inside = file.resolve().relative_to(self.root) if file else Path()
+        except (modules.NotThere, OSError, SyntaxError, ValueError, RecursionError):
+            return None
+        return None if {"site-packages", "dist-packages"} & set(inside.parts) else file
 
-    def methods_of(self, kind: Class) -> dict[str, Function]:
-        """Return the methods that stand in the body of *kind*."""
-        return {
-            node.name: Function(kind.module, f"{kind.path}.{node.name}", node)
-            for node in statements(kind.node.body)
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        }
-
-    def class_values(self, kind: Class) -> dict[str, ast.expr | None]:
-        """Return what the body of *kind* binds to names; without annotated fields of records."""
-        found: dict[str, ast.expr | None] = {}
-        for node in statements(kind.node.body):
-            if isinstance(node, ast.Assign):
-                found |= {t.id: node.value for t in node.targets if isinstance(t, ast.Name)}
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                of_class = "ClassVar" in ast.unparse(node.annotation)
-                if of_class or not (kind.node.decorator_list or kind.node.bases):
-                    found[node.target.id] = node.value
-        return found
+    def body(self, kind: Class) -> Body:
+        """Return what the body of *kind* defines."""
+        if kind not in self._bodies:
+            self._bodies[kind] = _body(kind)
+        return self._bodies[kind]
 
 
-def instance_values(kind: Class) -> dict[str, ast.expr]:
-    """Return what methods in the body of *kind* bind to attributes of their first parameter."""
-    found: dict[str, ast.expr] = {}
+def _body(kind: Class) -> Body:
+    found = Body()
+    declared: dict[str, ast.expr] = {}
+    recorded = bool(kind.node.decorator_list or kind.node.bases)
     for node in statements(kind.node.body):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.args.args:
-            continue
-        if any(
-            getattr(d, "id", "") in ("classmethod", "staticmethod") for d in node.decorator_list
-        ):
-            continue
-        first = node.args.args[0].arg
-        for part in ast.walk(node):
-            for target, value in _bindings(part):
-                for inner in ast.walk(target):
-                    if (
-                        isinstance(inner, ast.Attribute)
-                        and isinstance(inner.value, ast.Name)
-                        and inner.value.id == first
-                        and isinstance(inner.ctx, ast.Store)
-                    ):
-                        found.setdefault(inner.attr, value)
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                found.methods[node.name] = Function(
+                    kind.module, f"{kind.path}.{node.name}", node,
+                    closure=kind.closure, inner=kind.inner,
+                )  # fmt: skip
+                _add_attributes(node, found.of_instances)
+            case ast.ClassDef(name=name):
+                inner = Class(kind.module, f"{kind.path}.{name}", node, kind.closure, kind.inner)
+                found.classes[name] = inner
+            case ast.AnnAssign(target=ast.Name(id=name), value=value):
+                if "ClassVar" in ast.unparse(node.annotation) or not recorded:
+                    found.values[name] = value
+                else:
+                    declared[name] = _made_for_each(value)
+            case ast.Assign():
+                bound = _bindings(node)
+                found.values |= {t.id: value for t, value in bound if isinstance(t, ast.Name)}
+    for name, value in declared.items():
+        if value is not _UNKNOWN or name not in found.of_instances:
+            found.of_instances[name] = value
     return found
 
 
-def _bindings(node: ast.AST) -> Iterator[tuple[ast.AST, ast.expr]]:
+def _made_for_each(value: ast.expr | None) -> ast.expr:
+    """Return what the field of a record is where the constructor is given nothing for it."""
+    for keyword in value.keywords if isinstance(value, ast.Call) else ():
+        if keyword.arg in ("default_factory", "factory"):
+            return ast.copy_location(ast.Call(keyword.value, [], []), keyword.value)
+    return _UNKNOWN  # a default that is a constant says nothing about what it is given
+
+
+def _add_attributes(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, found: dict[str, ast.expr]
+) -> None:
+    """Add what the method *node* binds to attributes of its first parameter."""
+    marks = {getattr(decorator, "id", "") for decorator in node.decorator_list}
+    if not node.args.args or marks & {"classmethod", "staticmethod"}:
+        return
+    first = node.args.args[0].arg
+    for part in ast.walk(node):
+        for target, value in _bindings(part):
+            if (
+                isinstance(target, ast.Attribute)
+                and isinstance(target.value, ast.Name)
+                and target.value.id == first
+            ):
+                found.setdefault(target.attr, value)
+
+
+def _bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Yield each target that *node* assigns to, with what it is given."""
     match node:
         case ast.Assign(targets=targets, value=value):
-            yield from ((target, value) for target in targets)
+            for target in targets:
+                yield from pairs(target, value)
         case ast.AnnAssign(target=target, value=ast.expr() as value):
             yield target, value
         case ast.AugAssign(target=target, value=value):
             yield target, value
+        case ast.NamedExpr(target=target, value=value):
+            yield target, value
+
+
+def pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Yield each part of *target* with its part of *value*, as far as both are written out."""
+    if not isinstance(target, ast.Tuple | ast.List):
+        yield target, value
+        return
+    parts = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+    plain = not any(isinstance(part, ast.Starred) for part in (*parts, *target.elts))
+    known = plain and len(parts) == len(target.elts)
+    for index, inner in enumerate(target.elts):
+        if isinstance(inner, ast.Starred):
+            yield from pairs(inner.value, _UNKNOWN)
+        else:
+            yield from pairs(inner, parts[index] if known else _UNKNOWN)
 
 
 def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -153,7 +210,9 @@ def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from statements(node.body + node.orelse)
             case ast.With():
                 yield from statements(node.body)
-            case ast.Try():
+            case ast.Match():
+                yield from statements([inner for case in node.cases for inner in case.body])
+            case ast.Try() | ast.TryStar():
                 inner = [*node.body, *node.orelse, *node.finalbody]
                 yield from statements(inner + [s for h in node.handlers for s in h.body])
 
@@ -169,11 +228,10 @@ def _bind(node: ast.stmt, found: Module) -> None:  # noqa: C901 - a case for eac
                 found.names[alias.asname or alias.name.partition(".")[0]] = node
         case ast.AugAssign(target=ast.Name(id=name)):
             found.names.setdefault(name, node.value)
-        case ast.For(target=target, iter=value) | ast.Assign(targets=[target], value=value):
-            _bind_target(target, value, found)
-        case ast.Assign(targets=targets, value=value):
-            for target in targets:
-                _bind_target(target, value, found)
+        case ast.For(target=target, iter=value):
+            _name_all(pairs(target, value), found)
+        case ast.Assign():
+            _name_all(_bindings(node), found)
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
             found.names[name] = value
         case ast.With(items=items):
@@ -182,14 +240,8 @@ def _bind(node: ast.stmt, found: Module) -> None:  # noqa: C901 - a case for eac
                     found.names[item.optional_vars.id] = item.context_expr
 
 
-def _bind_target(target: ast.expr, value: ast.expr, found: Module) -> None:
-    if isinstance(target, ast.Name):
-        found.names[target.id] = value
-    elif isinstance(target, ast.Tuple | ast.List):
-        parts = value.elts if isinstance(value, ast.Tuple | ast.List) else []
-        for index, inner in enumerate(target.elts):
-            known = parts[index] if len(parts) == len(target.elts) else ast.Constant(None)
-            _bind_target(inner, known, found)
+def _name_all(bound: Iterator[tuple[ast.expr, ast.expr]], found: Module) -> None:
+    found.names |= {t.id: value for t, value in bound if isinstance(t, ast.Name)}
 
 
 def _rebind(function: ast.FunctionDef | ast.AsyncFunctionDef, found: Module) -> None:
@@ -199,9 +251,8 @@ def _rebind(function: ast.FunctionDef | ast.AsyncFunctionDef, found: Module) -> 
     if not declared:
         return
     for part in ast.walk(function):
-        pairs = [(t, v) for t, v in _bindings(part) if isinstance(t, ast.Name)]
-        for target, value in pairs:
-            if target.id in declared:
+        for target, value in _bindings(part):
+            if isinstance(target, ast.Name) and target.id in declared:
                 found.rebound.setdefault(target.id, []).append(value)
     for name in declared:
         found.names.setdefault(name, ast.Constant(None))

@@ -65,7 +65,10 @@ _CALLS: dict[str, dict[str, str]] = {
     "standard input": {"update": "builtins.input sys.stdin.*"},
     "logging configuration": {
         "write": "logging.basicConfig logging.disable logging.config.* logging.setLoggerClass"
-        " logging.captureWarnings logging.addLevelName logging.shutdown",
+        " logging.captureWarnings logging.addLevelName logging.shutdown"
+        " logging.getLogger.addHandler logging.getLogger.removeHandler logging.getLogger.setLevel"
+        " logging.getLogger.addFilter logging.getLogger.removeFilter logging.root.addHandler"
+        " logging.root.removeHandler logging.root.setLevel",
     },
     "garbage collector": {
         "write": "gc.disable gc.enable gc.set_threshold gc.freeze gc.set_debug",
@@ -132,6 +135,10 @@ STORES = {
     "decimal.DefaultContext": "default decimal context",
     "sys.dont_write_bytecode": "byte code files",
     "socket.socket": "class of sockets",
+    "logging.getLogger.propagate": "logging configuration",
+    "logging.getLogger.disabled": "logging configuration",
+    "logging.getLogger.level": "logging configuration",
+    "logging.getLogger.handlers": "logging configuration",
 }
 # Objects of outside modules that all threads share: what made them, and what they are.
 OBJECTS: dict[str, tuple[str, Resource]] = {
@@ -154,6 +161,7 @@ OPENERS: dict[str, tuple[int, int | None, str]] = {
     "lzma.open": (0, 1, "r"),
     "tarfile.open": (0, 1, "r"),
     "zipfile.ZipFile": (0, 1, "r"),
+    "os.open": (0, None, "r"),
     "shelve.open": (0, None, "r+"),
     "os.remove": (0, None, "w"),
     "os.unlink": (0, None, "w"),
@@ -205,7 +213,13 @@ PATHS = frozenset(
     " os.path.expanduser os.fspath".split()
 )
 
-LOCKS = frozenset(
+# Locks that are the same where their path is. Neither ``fasteners.InterProcessLock`` nor what is
+# under it, ``fcntl.lockf``: a process has such a lock once, for all of its threads.
+FILE_LOCKS = frozenset(
+    "filelock.FileLock filelock.SoftFileLock filelock.UnixFileLock filelock.WindowsFileLock"
+    " portalocker.Lock portalocker.RLock".split()
+)
+LOCKS = FILE_LOCKS | frozenset(
     f"{package}.{name}"
     for package in ("threading", "multiprocessing", "_thread")
     for name in ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "allocate_lock")
@@ -240,7 +254,7 @@ SHARED_CONTAINERS = frozenset(CONTAINERS.values())
 # Iterators: a step of one that runs in two threads raises or repeats.
 ITERATORS = frozenset(
     "builtins.iter builtins.map builtins.filter builtins.zip builtins.enumerate itertools.cycle"
-    " itertools.chain itertools.islice generator csv.reader".split()
+    " itertools.chain itertools.islice generator csv.reader cursor".split()
 )
 
 ONE_STEP = frozenset(
@@ -275,11 +289,15 @@ METHODS = {
     "builtins.open": "seek read readline readlines truncate",
     "configparser.ConfigParser": "read read_string read_dict",
     "random.Random": "seed",
+    "generator": "send throw close __next__",
+    "cursor": "execute executemany executescript callproc fetchone fetchmany fetchall scroll"
+    " nextset __next__",
 }
-TRANSPARENT = frozenset(
-    "functools.lru_cache functools.cache functools.wraps builtins.staticmethod"
-    " builtins.classmethod builtins.property contextlib.contextmanager"
-    " functools.cached_property".split()
+# Decorators by which all callers are given the same object.
+CACHES = frozenset("functools.lru_cache functools.cache functools.cached_property".split())
+TRANSPARENT = CACHES | frozenset(
+    "functools.wraps builtins.staticmethod builtins.classmethod builtins.property"
+    " contextlib.contextmanager".split()
 )
 
 

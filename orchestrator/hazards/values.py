@@ -5,9 +5,37 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # What is touched: ("global", module, name), ("process", "cwd"), ("file", path), …
 Resource = tuple[str, ...]
+
+
+class Nested:
+    """A value that may hold others, and they others still: hashed once, compared once.
+
+    Two that are found equal share their parts from then on: without both, the work would double
+    with each level.
+    """
+
+    def __post_init__(self) -> None:
+        parts: dict[str, Any] = vars(self)
+        parts["hashed"] = hash(tuple(parts.values()))
+
+    def __hash__(self) -> int:
+        found: int = vars(self)["hashed"]
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(other) is not type(self) or hash(self) != hash(other) or vars(self) != vars(other):
+            return False
+        vars(other).update(vars(self))
+        return True
 
 
 @dataclass(frozen=True)
@@ -24,21 +52,24 @@ class Own:
     name: str
 
 
-@dataclass(frozen=True)
-class Class:
-    """A class of the job's own."""
+@dataclass(frozen=True, eq=False)
+class Class(Nested):
+    """A class of the job's own; *inner*: each call of the function around it makes another."""
 
     module: str
     path: str
     node: ast.ClassDef
+    closure: tuple[tuple[str, Value | None], ...] = ()
+    inner: bool = False
 
 
-@dataclass(frozen=True)
-class Function:
+@dataclass(frozen=True, eq=False)
+class Function(Nested):
     """A function of the job's own.
 
-    *receiver* is what its first parameter is bound to, *closure* the local names around it. Where
-    it outlives the call that made it, *holder* is what keeps it.
+    *receiver* is what its first parameter is bound to, *closure* the local names around it that it
+    uses. *inner*: each call of the function around it makes another. Where such a one outlives the
+    call, *holder* is what keeps it.
     """
 
     module: str
@@ -49,10 +80,16 @@ class Function:
     holder: Resource | None = None
     bare: bool = False  # without its decorators
     ahead: tuple[Value | None, ...] = ()  # what ``functools.partial`` gives it
+    inner: bool = False
+
+    @property
+    def resource(self) -> Resource | None:
+        """What its attributes and defaults belong to; None where only one call has them."""
+        return self.holder if self.inner else ("attribute", self.module, self.path)
 
 
-@dataclass(frozen=True)
-class Object:
+@dataclass(frozen=True, eq=False)
+class Object(Nested):
     """An object; *resource* is None where only this call has it.
 
     *made_by* is its class, or the dotted name of what was called. An *element* is something inside
@@ -104,6 +141,6 @@ def kept_by(value: Value | None, resource: Resource) -> Value:
     """Return *value* as it is once *resource* holds it, and not one call alone."""
     if isinstance(value, Object):
         return value if value.resource is not None else replace(value, resource=resource)
-    if isinstance(value, Function) and value.closure and value.holder is None:
+    if isinstance(value, Function) and value.inner and value.holder is None:
         return replace(value, holder=resource)
     return Object(None, resource) if value is None else value

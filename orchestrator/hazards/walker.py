@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.calls import Calls
 from orchestrator.hazards.expressions import slot_of
 from orchestrator.hazards.frames import Summary, is_fresh, locals_of
+from orchestrator.hazards.sources import pairs
 from orchestrator.hazards.values import Class, Function, Object, Text
 
 TYPE_CHECKING = False
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 # An exception that says that something was not there: who catches it has looked.
 _MISSED = frozenset({"KeyError", "IndexError", "AttributeError", "LookupError", "NameError"})
+# Methods of a mapping that give what it keeps, and leave it there: locks, where it is entered.
+_KEPT = frozenset({"get", "setdefault"})
 
 
 class Walker(Calls):
@@ -29,11 +33,9 @@ class Walker(Calls):
             where[scope].add(name)
         spec = node.args
         parameters = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg]
-        for parameter in parameters:
-            if parameter is not None:
-                self.local.add(parameter.arg)
+        self.local |= _names_of(parameters)
         self.local -= self.globals | self.nonlocals
-        self.values.update(bindings)
+        self.values = {**dict.fromkeys(self.local & _names_of(parameters)), **dict(bindings)}
         if isinstance(node, ast.Lambda):
             self.done.returned = self.value(node.body)
             self.done.decides = set(self.seen)
@@ -64,10 +66,10 @@ class Walker(Calls):
             case ast.Assign(targets=targets, value=value):
                 made, taint = self.made_from(value)
                 for target in targets:
-                    self._store(target, value, made, taint)
+                    self.store(target, value, made, taint)
             case ast.AnnAssign(target=target, value=ast.expr() as value):
                 made, taint = self.made_from(value)
-                self._store(target, value, made, taint)
+                self.store(target, value, made, taint)
             case ast.AugAssign():
                 self._augment(node)
             case ast.Delete(targets=targets):
@@ -78,22 +80,22 @@ class Walker(Calls):
             case ast.If():
                 self._if(node)
             case ast.While(test=test, body=body, orelse=orelse):
-                self._guarded(self.test(test), body)
+                self._repeated(self.test(test), body)
                 self.block(orelse)
             case ast.For() | ast.AsyncFor():
                 self._for(node)
             case ast.With() | ast.AsyncWith():
                 self._with(node)
-            case ast.Try():
+            case ast.Try() | ast.TryStar():
                 self._try(node)
-            case ast.Match(subject=subject, cases=cases):
-                _, taint = self.made_from(subject)
-                for case in cases:
-                    self._guarded(taint, case.body)
+            case ast.Match():
+                self._match(node)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._define(node)
             case ast.ClassDef():
-                self.values[node.name] = None
+                path = f"{self.name}.{node.name}" if self.name else node.name
+                closure = self.around(node, node.name)
+                self.values[node.name] = Class(self.module.name, path, node, closure, inner=True)
             case ast.Import() | ast.ImportFrom():
                 self.importing(node)
             case ast.Global() | ast.Nonlocal() | ast.Pass():
@@ -104,27 +106,36 @@ class Walker(Calls):
 
     # what binds
 
-    def _store(
+    def store(
         self, target: ast.expr, source: ast.expr | None, made: Value | None, taint: Taint
     ) -> None:
+        """Bind *target* to *made*, which *source* gave and which was made from *taint*."""
         match target:
             case ast.Name(id=name):
                 self._store_name(name, target, made, taint)
-            case ast.Tuple(elts=targets) | ast.List(elts=targets):
-                parts = source.elts if isinstance(source, ast.Tuple | ast.List) else []
-                for index, inner in enumerate(targets):
-                    part: Value | None = None
-                    if len(parts) == len(targets):
-                        before = self.seen
-                        part = self._again(parts[index])
-                        self.seen = before
-                    self._store(inner, None, part, taint)
-            case ast.Starred(value=inner):
-                self._store(inner, None, None, taint)
+            case ast.Tuple() | ast.List() if source is not None:
+                for inner, part in pairs(target, source):
+                    before = self.seen
+                    value = self._again(part)
+                    self.seen = before
+                    self.store(inner, None, value, taint)
+            case ast.Tuple() | ast.List() | ast.Starred():
+                self._store_each(target, None, taint)
             case ast.Attribute(value=base, attr=name):
                 self.store_attribute(self.receiver(base), name, target, taint)
             case ast.Subscript():
                 self._store_item(target, taint, augmented=False)
+
+    def _store_each(self, target: ast.expr, element: Value | None, taint: Taint) -> None:
+        """Bind all parts of *target* to parts of *element*."""
+        match target:
+            case ast.Tuple(elts=targets) | ast.List(elts=targets):
+                for inner in targets:
+                    self._store_each(inner, element, taint)
+            case ast.Starred(value=inner):
+                self._store_each(inner, element, taint)
+            case _:
+                self.store(target, None, element, taint)
 
     def _again(self, node: ast.expr) -> Value | None:
         """Return what *node* stands for, without recording what it touches a second time."""
@@ -204,15 +215,15 @@ class Walker(Calls):
             case ast.Subscript():
                 self._store_item(target, {}, augmented=False)
             case ast.Name() | ast.Attribute():
-                self._store(target, None, None, {})
+                self.store(target, None, None, {})
             case ast.Tuple(elts=targets) | ast.List(elts=targets):
                 for inner in targets:
                     self._delete(inner)
 
     def _define(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         path = f"{self.name}.{node.name}" if self.name else node.name
-        closure = tuple((name, value) for name, value in self.snapshot() if name != node.name)
-        self.values[node.name] = Function(self.module.name, path, node, closure=closure)
+        closure = (*self.around(node, node.name), (node.name, None))  # None: itself
+        self.values[node.name] = Function(self.module.name, path, node, closure=closure, inner=True)
 
     def _return(self, node: ast.Return, value: ast.expr | None) -> None:
         found, taint = self.made_from(value)
@@ -230,42 +241,88 @@ class Walker(Calls):
         self.block(body)
         self.guards.pop()
 
+    def _repeated(self, taint: Taint, body: list[ast.stmt]) -> None:
+        before = self.state()
+        self._guarded(taint, body)
+        self.go_on([replace(before, held=dict(self.held)), self.state()])
+
     def _if(self, node: ast.If) -> None:
         taint = self.test(node.test)
-        held, values = dict(self.held), dict(self.values)
+        before = self.state()
         self._guarded(taint, node.body)
-        after, there = dict(self.held), dict(self.values)
-        self.held, self.values = held, values
+        after = self.state()
+        self.go_on([before])
         self._guarded(taint, node.orelse)
-        if _leaves(node.body):
+        leaves, otherwise = _leaves(node.body), _leaves(node.orelse)
+        if leaves or otherwise:
             self.guards.append(taint)
-            return
-        if _leaves(node.orelse) and node.orelse:
+        if not leaves:
+            self.go_on([after] if otherwise else [self.state(), after])
+
+    def _match(self, node: ast.Match) -> None:
+        value, taint = self.made_from(node.subject)
+        before, ends = self.state(), []
+        for case in node.cases:
+            self.go_on([before])
+            self._capture(case.pattern, value, taint)
+            if case.guard is not None:
+                taint = {**taint, **self.test(case.guard)}  # it failed where a later case is met
+            self._guarded(taint, case.body)
+            if not _leaves(case.body):
+                ends.append(self.state())
+        last = node.cases[-1]
+        if last.guard is not None or not isinstance(last.pattern, ast.MatchAs):
+            ends.append(before)
+        if any(_leaves(case.body) for case in node.cases):
             self.guards.append(taint)
-            self.held, self.values = after, there
-            return
-        self.held = {lock: hold for lock, hold in after.items() if self.held.get(lock) == hold}
-        for name, value in there.items():
-            shared = isinstance(value, Object) and value.resource is not None
-            if shared or self.values.get(name) is None:
-                self.values[name] = value
+        self.go_on(ends)
+
+    def _capture(self, pattern: ast.pattern, value: Value | None, taint: Taint) -> None:
+        """Bind what *pattern* takes out of *value*."""
+        part: Value | None = None
+        if isinstance(value, Object) and value.resource is not None:
+            part = Object(None, value.resource, element=True)
+        match pattern:
+            case ast.MatchAs(name=name):
+                part = value
+                if name is not None:
+                    self._store_name(name, pattern, value, taint)
+            case ast.MatchOr():
+                part = value
+            case ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
+                self._store_name(name, pattern, None, taint)
+            case ast.MatchValue(value=constant):
+                self.value(constant)
+        for inner in ast.iter_child_nodes(pattern):
+            if isinstance(inner, ast.pattern):
+                self._capture(inner, part, taint)
 
     def _for(self, node: ast.For | ast.AsyncFor) -> None:
         before, self.seen = self.seen, {}
         element = self.iterate(node.iter)
         taint, self.seen = self.seen, {**before, **self.seen}
-        self.bind_all(node.target, element, taint)
-        self._guarded(taint, node.body)
+        self._store_each(node.target, element, taint)
+        self._repeated(taint, node.body)
         self.block(node.orelse)
 
-    def _try(self, node: ast.Try) -> None:
+    def _try(self, node: ast.Try | ast.TryStar) -> None:
         before, self.seen = self.seen, {}
+        start = self.state()
         self.block(node.body)
         taint, self.seen = self.seen, {**before, **self.seen}
+        broken = [start, self.state()]
+        self.block(node.orelse)
+        leaves = _leaves(node.body) or _leaves(node.orelse)
+        ends = [] if leaves else [self.state()]
         for handler in node.handlers:
+            self.go_on(broken)
             missed = handler.type is not None and not _MISSED.isdisjoint(_names(handler.type))
             self._guarded(taint if missed else {}, handler.body)
-        self.block(node.orelse)
+            if not _leaves(handler.body):
+                ends.append(self.state())
+                if missed and leaves:  # who goes on has missed it
+                    self.guards.append(taint)
+        self.go_on(ends)
         self.block(node.finalbody)
 
     def _with(self, node: ast.With | ast.AsyncWith) -> None:
@@ -280,7 +337,7 @@ class Walker(Calls):
                     result = self.invoke(method, [], {}, item.context_expr, value)
                 entered.append(value)
             if item.optional_vars is not None:
-                self._store(item.optional_vars, None, result, self.seen)
+                self.store(item.optional_vars, None, result, self.seen)
         self.block(node.body)
         for value in entered:
             assert isinstance(value.made_by, Class)
@@ -295,7 +352,8 @@ class Walker(Calls):
         if not isinstance(node, ast.Call):
             self.enter(value)
             return value
-        if isinstance(value, Object) and value.made_by in tables.LOCKS:
+        given = len(self.done.calls) > calls or getattr(node.func, "attr", "") in _KEPT
+        if isinstance(value, Object) and (given or value.made_by in tables.LOCKS):
             self.enter(value)
         for call in self.done.calls[calls:]:
             if self.reader.is_context_manager(call.function):
@@ -312,7 +370,18 @@ def _is_globals(node: ast.AST) -> bool:
 
 def _leaves(body: list[ast.stmt]) -> bool:
     """Tell whether *body* never goes on to what stands after it."""
-    return bool(body) and isinstance(body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)
+    match body[-1:]:
+        case [ast.Return() | ast.Raise() | ast.Continue() | ast.Break()]:
+            return True
+        case [ast.If(body=first, orelse=second)]:
+            return _leaves(first) and _leaves(second)
+        case [ast.With(items=items, body=inner)]:
+            return _leaves(inner) and not any("suppress" in ast.unparse(item) for item in items)
+    return False
+
+
+def _names_of(parameters: list[ast.arg | None]) -> set[str]:
+    return {parameter.arg for parameter in parameters if parameter is not None}
 
 
 def _names(node: ast.AST) -> set[str]:

@@ -38,6 +38,8 @@ def named(resource: Resource, root: str) -> str:
             return f"`{module}.{name}`, an attribute that all threads see"
         case ("default", module, name):
             return f"`{module}.{name}`, a default that is made once"
+        case ("cached", module, name):
+            return f"`{module}.{name}`, which gives all callers the same"
         case ("file", path):
             inside = os.path.relpath(path, root) if path.startswith(f"{root}/") else path
             return f"`{inside}`, a file"
@@ -88,7 +90,7 @@ def ways(resource: Resource, one: Effect, other: Effect) -> tuple[str, ...]:
         found.insert(0, "a file for each")
     else:
         found.append("`mode: process` on one of them")
-    if resource[0] in ("global", "attribute", "default"):
+    if resource[0] in ("global", "attribute", "default", "cached"):
         found.insert(0, "`with` a `threading.Lock` at both places")
         if "append" in (one.how, other.how):
             found.append("a queue")
