@@ -175,7 +175,7 @@ class Calls(Library):
             if self.reader.instance_value(base.made_by, name)[0]:
                 return self._of(self.attribute_of(base, name, node), given, name)
         if isinstance(base.made_by, str):
-            for resource, kind in tables.touched_by(f"{base.made_by}.{name}"):
+            for resource, kind in tables.touched_through(base.made_by, name):
                 self.touch(resource, kind, node, name)
         if name == "enter_context":
             self.enter(given.at(0))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.hazards.frames import Effect as Effect  # noqa: PLC0414 - it is this module's word
 from orchestrator.hazards.reader import Reader
-from orchestrator.hazards.values import Class, Function, Object, Own
+from orchestrator.hazards.values import Class, Function, Object, Outside, Own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def reading_of(reference: str, reader: Reader) -> Reading:
     try:
         function = _named(reference, reader)
         if function is None:
-            if reader.sources.module(reference.partition(":")[0]) is not None:
+            if _is_own(reference, reader):
                 reader.fail(reference)
             return Reading()
         reader.allow()
@@ -104,6 +104,14 @@ def _named(reference: str, reader: Reader) -> Function | None:
         method = reader.method(found, "__init__")
         return replace(method, receiver=Object(found)) if method else None
     return found if isinstance(found, Function) else None
+
+
+def _is_own(reference: str, reader: Reader) -> bool:
+    """Tell whether *reference* leads into the job's own code, or nowhere in it."""
+    module, _, path = reference.partition(":")
+    first = path.partition(".")[0]
+    own = reader.sources.module(module) is not None
+    return own and not isinstance(reader.member(module, first), Outside)
 
 
 def _walk(function: Function, bindings: Bindings, reader: Reader) -> Iterator[Effect]:

@@ -323,3 +323,8 @@ def touched_by(dotted: str) -> tuple[tuple[Resource, str], ...]:
     found = list(_PLAIN.get(dotted, ()))
     found += [(what, kind) for name, what, kind in _STARRED if fnmatchcase(dotted, name)]
     return tuple(found)
+
+
+def touched_through(maker: str, method: str) -> list[tuple[Resource, str]]:
+    """Return what a *method* of an object that a call of *maker* gave touches."""
+    return _PLAIN.get(f"{maker}.{method}", [])

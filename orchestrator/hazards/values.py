@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-# What is touched: ("global", module, name), ("process", "cwd"), ("file", path), …
+# What is touched: ("global", module, name), ("process", "cwd"), ("file", path), …, also a file that
+# a task will name: ("parameter", name), or open as it will say: ("mode", name, "file", path).
 Resource = tuple[str, ...]
+MAX_STEPS = 12  # from what has a name of its own to what is touched
 
 
 class Nested:
@@ -133,7 +135,12 @@ Value = Outside | Own | Class | Function | Object | Text
 
 
 def deeper(resource: Resource, step: str) -> Resource:
-    """Return what *step* leads to from *resource*: ``.name`` or ``['key']``."""
+    """Return what *step* leads to from *resource*: ``.name`` or ``['key']``.
+
+    What lies very deep counts as what holds it: a list of nodes would be followed without end.
+    """
+    if resource[-1].count(".") + resource[-1].count("[") >= MAX_STEPS:
+        return resource
     return (*resource[:-1], resource[-1] + step)
 
 

@@ -303,7 +303,7 @@ class Walker(Calls):
         taint, self.seen = self.seen, {**before, **self.seen}
         self._store_each(node.target, element, taint)
         self._repeated(taint, node.body)
-        self.block(node.orelse)
+        self._guarded(taint, node.orelse)
 
     def _try(self, node: ast.Try | ast.TryStar) -> None:
         before, self.seen = self.seen, {}

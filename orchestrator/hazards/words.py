@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.hazards.values import Resource
 
 _MAX_SNIPPET = 40
+_QUOTES = "'\""
 _PROCESS = {
     "cwd": "the working directory",
     "environ": "the environment",
@@ -44,11 +45,10 @@ def named(resource: Resource, root: str) -> str:
             inside = os.path.relpath(path, root) if path.startswith(f"{root}/") else path
             return f"`{inside}`, a file"
         case ("process", name):
-            word = name.partition("[")
-            known = _PROCESS.get(word[0], f"the {word[0]}")
-            return f"{known} ({word[1]}{word[2]}), one in the process" if word[1] else (
-                f"{known}, one in the process"
-            )  # fmt: skip
+            whole, _, part = name.partition("[")
+            known = _PROCESS.get(whole, f"the {whole}")
+            of = f" (`{part.rstrip(']').strip(_QUOTES)}`)" if part else ""
+            return f"{known}{of}, one in the process"
     return " ".join(resource)
 
 
@@ -85,11 +85,13 @@ def ways(resource: Resource, one: Effect, other: Effect) -> tuple[str, ...]:
     """Return short ways out, the likeliest first."""
     if resource == tables.LIFE:
         return ("`mode: process` for it", "raise an exception instead")
-    found = ["`resources:` with a lock both take", "`needs:` that puts them in order"]
+    found = ["a lock under `resources:`", "`needs:` that puts them in order"]
     if resource[0] == "file":
         found.insert(0, "a file for each")
+    elif resource == tables.CWD:
+        found.insert(0, "`cwd:` of the task, or paths from `root`")
     else:
-        found.append("`mode: process` on one of them")
+        found.append("`mode: process`")
     if resource[0] in ("global", "attribute", "default", "cached"):
         found.insert(0, "`with` a `threading.Lock` at both places")
         if "append" in (one.how, other.how):
