@@ -192,27 +192,34 @@ def scale(lab: Lab) -> list[Row]:
     }
     peaks: dict[str, list[float]] = {}
 
-    def measured(name: str, job: Path, times: int) -> Measure:
+    def measured(name: str, job: Path, count: int, times: int) -> Measure:
+        """Measure seconds a task, each run less a run of one task just before it."""
+
         def measure() -> float:
-            spent = [lab.orch(job, "-q") for _ in range(times)]
-            peaks.setdefault(name, []).append(max(one.peak_mib for one in spent))
-            return median(one.seconds for one in spent)
+            found = []
+            for _ in range(times):
+                base = lab.orch(one, "-q").seconds
+                spent = lab.orch(job, "-q")
+                peaks.setdefault(name, []).append(spent.peak_mib)
+                found.append((spent.seconds - base) / count)
+            return median(found)
 
         return measure
 
-    # what is short is measured more often: its start is half of it, and differs from run to run
-    cases: dict[str, Measure] = {"one": measured("one", one, 9)}
+    cases: dict[str, Measure] = {}
 
     for name, (write, *counts) in shapes.items():
-        for count, times in zip(counts, (9, 1), strict=True):
+        # half of a short one is its start, which differs from run to run
+        for count, times in zip(counts, (15, 1), strict=True):
             label = f"{name} {count}"
             job = lab.write(f"{name[:5]}{count}.yaml", write(count))
-            cases[label] = measured(label, job, times)
+            cases[label] = measured(label, job, count, times)
     found = lab.rounds(2, cases)
     rows = []
     for name, (_, small, large) in shapes.items():
-        ours = per_task_us(found, f"{name} {large}", "one", large)
-        theirs = per_task_us(found, f"{name} {small}", "one", small)
+        ours, theirs = (
+            [seconds * 1e6 for seconds in found[f"{name} {count}"]] for count in (large, small)
+        )
         rows.append(Row(f"scale: {name}, {large:,}", f"the same with {small:,}", ours, theirs,
                         goal=1.2))  # fmt: skip
         rows.append(Row(f"scale: peak memory, {name}, {large:,}", "", peaks[f"{name} {large}"],
