@@ -49,7 +49,7 @@ def ways(task: PlanTask) -> list[Way]:
 def compare(
     loaded: Loaded, state: str, task: PlanTask, times: int, say: Callable[[str], None]
 ) -> list[Measured]:
-    """Measure *task* in each way. Raises ``TrialFailed``, ``TemplateError``."""
+    """Measure *task* in each way. Raises ``TrialFailed``, ``TemplateError``, ``UsageError``."""
     with workshop(state) as folder:
         trials = Trials(loaded, recorded(loaded, Path(state)).outputs, folder, say)
         calls = trials.arguments(task)

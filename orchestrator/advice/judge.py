@@ -134,9 +134,10 @@ class Judge:
                 tasks[task.name] = self._unknown(task)
                 continue
             seconds: dict[str, float] = {now[task.name]: now_s}
-            for other in _others(now[task.name]):
-                if (task.name, other) in self._loads and self._left > 0:
-                    seconds[other] = self.time({**now, task.name: other})
+            for mode in FUNCTION_MODES:
+                tried = mode in seconds or self._left <= 0
+                if not tried and (task.name, mode) in self._loads:
+                    seconds[mode] = self.time({**now, task.name: mode})
             tasks[task.name] = self._advice(task, best[task.name], seconds)
         return Verdict(tasks, now_s, best_s)
 
@@ -268,10 +269,6 @@ def _why_unknown(known: Known) -> str:
     if known.stale:
         return "it has changed since it was run: run the job, or use --measure"
     return "it was never run: run the job, or use --measure"
-
-
-def _others(mode: str) -> tuple[str, ...]:
-    return tuple(other for other in FUNCTION_MODES if other != mode)
 
 
 def _of_the_job(seconds: Mapping[str, float], mode: str) -> str:

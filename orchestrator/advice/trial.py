@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.clock import Clock
@@ -156,7 +155,6 @@ class Trials:
             environment=self._loaded.environment, names=self._loaded.names,
             choices=self._loaded.choices, secrets=self._loaded.secrets,
         )  # fmt: skip
-        Path(self._state).mkdir(parents=True, exist_ok=True)
         state = tempfile.mkdtemp(prefix="trial-", dir=self._state)
         try:
             run = Run(loaded, Clock(), state_dir=state, fail_fast=True)
