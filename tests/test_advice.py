@@ -10,10 +10,12 @@ import pytest
 
 from orchestrator.advice import advising
 from orchestrator.advice.crowd import told_apart
-from orchestrator.advice.evidence import Evidence, Known
+from orchestrator.advice.evidence import Evidence
 from orchestrator.advice.judge import Judge
+from orchestrator.advice.known import Known
+from orchestrator.advice.overhead import Overhead
 from orchestrator.advice.replay import Load, replay, simplified
-from orchestrator.advice.trial import Shot
+from orchestrator.advice.shots import Shot
 from orchestrator.events import Cost
 from orchestrator.loading import Choices, load
 from orchestrator.plan.model import Plan, PlanTask
@@ -90,8 +92,12 @@ def _shot(seconds: float, cpu: float, gil: float | None = None, **more: float) -
     return Shot(seconds, cost, 0.0, seconds)
 
 
+def _nothing() -> Overhead:
+    return Overhead({False: [0.0], True: [0.0]}, [0.0])
+
+
 def _judge(plan: Plan, gil: bool = True, **known: Known) -> Judge:
-    return Judge(plan, Evidence(known, begins_s=0.0), 2, gil=gil)
+    return Judge(plan, Evidence(known, overhead=_nothing()), 2, gil=gil)
 
 
 def _known(thread: Shot, process: Shot | None = None, **fields: object) -> Known:
@@ -458,7 +464,7 @@ def test_effort_is_bounded() -> None:
     plan = _plan(*(_task(name, order) for order, name in enumerate(names)), threads=300)
     known = {name: _known(_shot(0.01, 1.0, 1.0), _shot(0.02, 1.0)) for name in names}
     known["t7"] = _known(_shot(5.0, 1.0, 1.0), _shot(5.0, 1.0))
-    judge = Judge(plan, Evidence(known, begins_s=0.0), 2, effort=300 * 20)
+    judge = Judge(plan, Evidence(known, overhead=_nothing()), 2, effort=300 * 20)
     calls = []
     time = judge.time
     judge.time = lambda modes: calls.append(1) or time(modes)  # type: ignore[method-assign,func-returns-value]

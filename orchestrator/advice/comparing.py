@@ -8,8 +8,9 @@ from pathlib import Path
 from statistics import median
 
 from orchestrator.advice.evidence import FUNCTION_MODES, recorded
-from orchestrator.advice.measure import copies, tried
-from orchestrator.advice.trial import Shot, Trials, Way, workshop
+from orchestrator.advice.measure import Tried, copies, tried
+from orchestrator.advice.shots import Shot
+from orchestrator.advice.trial import Trials, Way, workshop
 from orchestrator.errors import UsageError
 from orchestrator.loading import Loaded, cpus
 from orchestrator.plan.model import PlanTask
@@ -56,26 +57,28 @@ def compare(
         if not calls:
             raise UsageError(f"{quote(task.name)} has no items: there is nothing to run")
         at_once = copies(loaded.plan, task, len(calls))
-        found = []
-        for way in ways(task):
-            say(f"`{task.name}` as {way}: alone, then {at_once} at once")
-            alone, together_s = tried(trials, task, way, calls, times, at_once)
-            found.append(_measured(way, alone, at_once, together_s))
-        return found
+        found = tried(trials, task, ways(task), calls, times, at_once, say)
+        return [_measured(way, one, at_once) for way, one in found.items()]
 
 
-def _measured(way: Way, alone: list[Shot], at_once: int, together_s: float) -> Measured:
-    usual = alone[1:] or alone  # the first may have had to wait for a server
-    seconds = median(shot.seconds for shot in usual)
+def _measured(way: Way, one: Tried, at_once: int) -> Measured:
+    usual = one.usual
+    seconds = median(shot.seconds - shot.lost_s for shot in usual)
+    together_s = median(one.together)
     cpu_s = _median([shot.cost.cpu_s for shot in usual])
     # what computes shares the processors, what waits shares nothing
     busy = min(1.0, (cpu_s or 0.0) / seconds) if seconds > 0 else 0.0
     best_s = seconds * max(1.0, at_once * busy / cpus())
     return Measured(
-        way, seconds, cpu_s, _median([shot.cost.startup_s for shot in usual]),
+        way, seconds, cpu_s, _median([_startup_s(shot) for shot in usual]),
         max((s.cost.peak_memory_bytes for s in usual if s.cost.peak_memory_bytes), default=None),
         at_once, together_s, max(0.0, 1 - best_s / together_s) if together_s > 0 else 0.0,
     )  # fmt: skip
+
+
+def _startup_s(shot: Shot) -> float | None:
+    """Return how long it took until the work began, but for the start of what forked it."""
+    return None if shot.cost.startup_s is None else max(0.0, shot.cost.startup_s - shot.lost_s)
 
 
 def _median(values: list[float | None]) -> float | None:

@@ -1,8 +1,9 @@
-"""What functions on threads waited for because of each other, by what was recorded of them.
+"""What attempts waited for because of each other, by what was recorded of them.
 
-Nothing tells it of a single attempt. But three things bound it: what it did not compute, what the
-others computed meanwhile, and how often it was waiting at all: who waits for the GIL wakes up once
-a switch interval to ask for it.
+Nothing tells it of a single function on a thread. But three things bound it: what it did not
+compute, what the others computed meanwhile, and how often it was waiting at all: who waits for the
+GIL wakes up once a switch interval to ask for it. Processes wait for the server that forks them,
+all those that were launched before it was there.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
-from orchestrator.advice.trial import Shot
+from orchestrator.advice.shots import Shot
 from orchestrator.runners.threads import SWITCH_INTERVAL_S
 
+PROCESS_S = 0.01  # what a process adds where it was never tried: to be forked, to be read
 _SLACK = 2.0  # a wake-up takes up to so many intervals where processors are busy
 
 
@@ -24,6 +26,22 @@ def told_apart(shots: Sequence[Shot]) -> list[Shot]:
         return list(shots)
     computed = _Computed(shots)
     return [replace(shot, lost_s=_lost_s(shot, computed)) for shot in shots]
+
+
+def served(shots: Sequence[Shot]) -> tuple[list[Shot], float]:
+    """Return *shots*, the processes of one run, with what each waited for their server.
+
+    And how long after the first launch the server was there.
+    """
+    if not shots:
+        return [], 0.0
+    owns = [(shot.cost.startup_s or 0.0) - (shot.cost.import_s or 0.0) for shot in shots]
+    usual_s = min(PROCESS_S, *owns)
+    launched = min(shot.started_at for shot in shots)
+    begun = min(shot.started_at + own_s for shot, own_s in zip(shots, owns, strict=True))
+    ready = max(launched, begun - usual_s)
+    waited = [replace(shot, lost_s=max(0.0, ready - shot.started_at)) for shot in shots]
+    return waited, ready - launched
 
 
 def _lost_s(shot: Shot, computed: _Computed) -> float:

@@ -5,114 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from orchestrator import jsonio
-from orchestrator.advice.crowd import told_apart
-from orchestrator.advice.replay import Load
-from orchestrator.advice.trial import Shot, replace_fields, shots_of
+from orchestrator.advice.crowd import served, told_apart
+from orchestrator.advice.known import Known
+from orchestrator.advice.overhead import Overhead
+from orchestrator.advice.shots import Shot, shots_of
+from orchestrator.advice.trial import replace_fields
 from orchestrator.digests import Digests
 from orchestrator.errors import JournalError
-from orchestrator.events import Cost, Ended, Expanded, Finished, Started
+from orchestrator.events import Ended, Expanded, Finished, Started
 from orchestrator.finding import runs
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
 from orchestrator.plan.model import PlanTask
 from orchestrator.pythons import tag
-from orchestrator.runners.threads import SWITCH_INTERVAL_S
 
 FUNCTION_MODES = ("thread", "process")  # those that are advised
-BEGINS_S = 0.05  # what it takes to start orch with a file that it knows
 _RUNS = 20  # the newest ones that are looked at
-_TAKEN = 0.5  # share of the GIL from which on functions are in each other's way
-
-
-@dataclass(slots=True)
-class Known:
-    """What is known of one task: shots by modes, from where, and the output of the newest run."""
-
-    shots: dict[str, list[Shot]] = field(default_factory=dict)
-    together: dict[str, float] = field(default_factory=dict)  # seconds of several at once
-    copies: int = 1
-    measured: bool = False
-    runs: int = 0
-    stale: int = 0  # runs of it as it was then: its code or its arguments were others
-    chances: int = 0  # runs that came to their end, and in how many of those it was started
-    starts: int = 0
-    failed: bool = False  # an attempt did
-    trouble: str | None = None  # why it could not be measured
-
-    @property
-    def rests(self) -> bool:
-        """Whether it usually has nothing to do: its condition says no, or nothing fails."""
-        return self.starts * 2 < self.chances
-
-    def load(self, mode: str) -> Load | None:
-        """Return what an attempt in *mode* takes alone; None where nothing tells."""
-        own = self.shots.get(mode)
-        if own:
-            return _load(own, mode)
-        if mode == "process" and self.shots.get("thread"):
-            thread = _load(self.shots["thread"], "thread")
-            return Load(thread.seconds + PROCESS_S, thread.cpu, 0.0, thread.waits)
-        apart = next((other for other in ("process", "interpreter") if self.shots.get(other)), None)
-        if apart is None:
-            return None
-        if mode != "thread":
-            return _load(self.shots[apart], apart)
-        inner_s = median(shot.cost.wall_s for shot in self.shots[apart])
-        cpu_s = median(shot.cost.cpu_s or 0.0 for shot in self.shots[apart])
-        waits = median(shot.cost.voluntary_switches or 0 for shot in self.shots[apart])
-        cpu = min(1.0, cpu_s / inner_s) if inner_s > 0 else 0.0
-        return Load(inner_s, cpu, cpu, waits)
-
-    @property
-    def spread(self) -> float:
-        """By how much the attempts that are known differ, at most, from the middle one."""
-        worst = 0.0
-        for shots in self.shots.values():
-            walls = sorted(shot.cost.wall_s for shot in shots)
-            middle = median(walls)
-            if len(walls) > 1 and middle > 0:
-                worst = max(worst, (walls[-1] - walls[0]) / 2 / middle)
-        return worst
-
-
-PROCESS_S = 0.01  # what a process adds where it was never tried
-
-
-def _load(shots: Sequence[Shot], mode: str) -> Load:
-    """Return the load that *shots* in *mode* show."""
-    seconds = median(_alone_s(shot, mode) for shot in shots)
-    cpu_s = median(shot.cost.cpu_s or 0.0 for shot in shots)
-    waits = median(_own_waits(shot) for shot in shots)
-    cpu = min(1.0, cpu_s / seconds) if seconds > 0 else 0.0
-    gil = median(_gil(shot.cost, cpu) for shot in shots) if mode == "thread" else 0.0
-    return Load(seconds, cpu, gil, waits)
-
-
-def _alone_s(shot: Shot, mode: str) -> float:
-    """Return what the attempt would have taken alone."""
-    return shot.cost.wall_s - shot.lost_s if mode == "thread" else shot.seconds
-
-
-def _own_waits(shot: Shot) -> float:
-    """Return how often it waited for something else than its turn."""
-    return max(0.0, (shot.cost.voluntary_switches or 0) - shot.lost_s / SWITCH_INTERVAL_S)
-
-
-def _gil(cost: Cost, cpu: float) -> float:
-    """Return the share of its time for which a function wants the GIL.
-
-    Alone it was seen; beside others only that one of them had it; where neither is known it is
-    taken for granted that who computes holds it.
-    """
-    if cost.gil_share is not None:
-        return min(cost.gil_share, max(cpu, 0.0)) if cpu > 0 else 0.0
-    if cost.gil_taken_share is not None:
-        return cpu if cost.gil_taken_share >= _TAKEN else min(cpu, cost.gil_taken_share)
-    return cpu
 
 
 @dataclass(slots=True)
@@ -122,9 +33,7 @@ class Evidence:
     tasks: dict[str, Known]
     outputs: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    run_s: list[float] = field(default_factory=list)  # of whole runs as the job is now
-    begins_s: float = BEGINS_S  # what passes before the first task starts
-    server_s: float = 0.0  # and until the first process can be forked, from then on
+    overhead: Overhead = field(default_factory=Overhead)
 
 
 def recorded(loaded: Loaded, state: Path, most: int | None = None) -> Evidence:
@@ -214,10 +123,9 @@ def _take_in(
                 evidence.tasks[name].failed = True
     last = events[-1] if events else None
     if isinstance(last, Finished) and last.state == "succeeded":
-        as_now = len(modes) == len(loaded.plan.tasks) and all(
-            task.mode == modes[name] for name, task in loaded.plan.tasks.items()
-        )
-        _take_whole(evidence, events, modes, as_now=as_now)
+        _take_whole(evidence, events, modes)
+        if len(modes) == len(loaded.plan.tasks):
+            evidence.overhead.begun(events, processes="process" in modes.values())
 
 
 def _take_shots(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, str]) -> None:
@@ -225,6 +133,7 @@ def _take_shots(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, s
     outputs: dict[str, Any] = {}
     names: list[str] = []
     threads: list[Shot] = []
+    forked: list[tuple[str, Shot]] = []
     for name, shot, ended in shots_of(events):
         task = name.partition(".")[0]
         if task not in modes:
@@ -233,28 +142,42 @@ def _take_shots(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, s
         if modes[task] == "thread":
             names.append(task)
             threads.append(shot)
+        elif modes[task] == "process":
+            forked.append((task, shot))
         else:
             evidence.tasks[task].shots.setdefault(modes[task], []).append(shot)
     for task, shot in zip(names, told_apart(threads), strict=True):
         evidence.tasks[task].shots.setdefault("thread", []).append(shot)
+    _take_firsts(evidence, names, threads)
+    _take_forked(evidence, forked)
     _keep_outputs(evidence, outputs)
 
 
-def _take_whole(
-    evidence: Evidence, events: Sequence[Any], modes: Mapping[str, str], *, as_now: bool
-) -> None:
-    """Add what a run tells that came to its end."""
-    begun: dict[str, float] = {}
-    for event in events:
-        if isinstance(event, Started):
-            begun.setdefault(event.task.partition(".")[0], event.at)
+def _take_firsts(evidence: Evidence, names: Sequence[str], shots: Sequence[Shot]) -> None:
+    """Add what the imports of a run took that threads made, by the tasks that waited for them."""
+    took: dict[str, float] = {}
+    for name, shot in zip(names, shots, strict=True):
+        took[name] = max(took.get(name, 0.0), shot.cost.import_s or 0.0)
+    for name, seconds in took.items():
+        evidence.tasks[name].firsts.append(seconds)
+
+
+def _take_forked(evidence: Evidence, forked: Sequence[tuple[str, Shot]]) -> None:
+    """Add the processes of a run."""
+    if not forked:
+        return
+    shots, server_s = served([shot for _, shot in forked])
+    evidence.overhead.servers.append(server_s)
+    for (task, _), shot in zip(forked, shots, strict=True):
+        evidence.tasks[task].shots.setdefault("process", []).append(shot)
+
+
+def _take_whole(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, str]) -> None:
+    """Add which tasks were started in a run that came to its end."""
+    begun = {event.task.partition(".")[0] for event in events if isinstance(event, Started)}
     for name in modes:
         evidence.tasks[name].chances += 1
         evidence.tasks[name].starts += name in begun
-    if as_now and begun:
-        begins = min(begun.values())
-        evidence.begins_s = min(begins, evidence.begins_s if evidence.run_s else begins)
-        evidence.run_s.append(events[-1].at)
 
 
 def _keep_outputs(evidence: Evidence, outputs: Mapping[str, str | None]) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from math import inf
 from statistics import median
 
-from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, Known, modes_of
-from orchestrator.advice.replay import Load, replay, simplified
-from orchestrator.advice.trial import Shot
+from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, modes_of
+from orchestrator.advice.known import Known
+from orchestrator.advice.replay import Load, module_of, replay, simplified
+from orchestrator.advice.shots import Shot
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.spec.durations import show_finely
 
@@ -81,11 +82,16 @@ class Judge:
             for name, known in evidence.tasks.items()
             if known.shots and plan.tasks[name].function is not None
         }
+        self._imports: dict[str, float] = {}
+        for name, known in self._known.items():
+            module = module_of(plan.tasks[name])
+            import_s = evidence.overhead.imports.get(module, known.import_s) + known.first_s
+            self._imports[module] = max(import_s, self._imports.get(module, 0.0))
         self._loads = {
             (name, mode): load
             for name, known in self._known.items()
             for mode in modes_of(plan.tasks[name])
-            if (load := self._calibrated(known, mode)) is not None
+            if (load := self._calibrated(name, mode)) is not None
         }
         self._programs = {
             name: load
@@ -93,17 +99,18 @@ class Judge:
             if name not in self._known and (load := known.load(plan.tasks[name].mode)) is not None
         }
 
-    def _calibrated(self, known: Known, mode: str) -> Load | None:
+    def _calibrated(self, name: str, mode: str) -> Load | None:
         """Return the load of a task, so that several at once take what they were seen to take."""
-        load = known.load(mode)
+        known = self._known[name]
+        load = known.load(mode, self._imports[module_of(self._plan.tasks[name])])
         together_s = known.together.get(mode)
         if load is None or together_s is None or load.seconds <= 0:
             return load
         slower, copies = together_s / load.seconds, known.copies
-        share, held = min(1.0, slower / copies), slower > _SLOWER
+        share, held = slower / copies, slower > _SLOWER
         if mode == "thread" and self._gil:
             return Load(load.seconds, load.cpu, share if held else min(load.gil, share))
-        wanted = min(1.0, share * self._cpus)
+        wanted = share * self._cpus
         return Load(load.seconds, wanted if held else min(load.cpu, wanted), 0.0)
 
     def time(self, modes: Mapping[str, str]) -> float:
@@ -115,9 +122,12 @@ class Judge:
             if load is not None:
                 loads[name] = load
         plan = simplified(self._plan, modes, self._counts, self._resting)
-        ready_s = self._evidence.server_s
-        took_s = replay(plan, loads, self._cpus, free_threads=not self._gil, ready_s=ready_s)
-        return self._evidence.begins_s + took_s
+        overhead = self._evidence.overhead
+        took_s = replay(
+            plan, loads, self._cpus, free_threads=not self._gil, ready_s=overhead.server_s,
+            imports=self._imports,
+        )  # fmt: skip
+        return overhead.begins_s(processes="process" in modes.values()) + took_s
 
     def verdict(self) -> Verdict:
         """Return the advice."""

@@ -26,7 +26,8 @@ _HOG = 0.5  # the share of the GIL from which on a function is in the way of oth
 class Load:
     """What an attempt takes alone, from its launch to its end.
 
-    *cpu* and *gil* are the shares of *seconds* during which it wants a processor, and the GIL;
+    *cpu* and *gil* are the shares of *seconds* during which it wants a processor, and the GIL, more
+    than 1 for what computes on several, or is more than twice as slow where there are two of it;
     *waits* is how often it waits for something.
     """
 
@@ -76,12 +77,16 @@ def replay(
     *,
     free_threads: bool = False,
     ready_s: float = 0.0,
+    imports: Mapping[str, float] | None = None,
 ) -> float:
     """Return the seconds from the first start to the last end; *loads* by tasks.
 
-    With *free_threads* nobody waits for the GIL. Processes can be forked from *ready_s* on.
+    With *free_threads* nobody waits for the GIL. Processes can be forked from *ready_s* on. The
+    first function of a module on a thread imports it, for as many seconds as *imports* has for
+    it by name, and those that are launched meanwhile wait for that.
     """
     scheduler = Scheduler(plan)
+    imported: dict[str, float] = {}
     under_way: dict[str, _Running] = {}
     now = 0.0
     while True:
@@ -93,8 +98,15 @@ def replay(
             elif isinstance(action, Started):
                 name = action.task.partition(".")[0]
                 load, mode = loads.get(name, Load(0.0)), plan.tasks[name].mode
-                if mode == "process" and now < ready_s:
-                    load = load.after(ready_s - now)
+                begins = now
+                if mode == "process":
+                    begins = ready_s
+                elif mode == "thread":
+                    module = module_of(plan.tasks[name])
+                    takes_s = (imports or {}).get(module, 0.0)
+                    begins = imported.setdefault(module, now + takes_s)
+                if now < begins:
+                    load = load.after(begins - now)
                 under_way[action.task] = _Running(load, mode, load.seconds)
         if not under_way:
             return now
@@ -103,6 +115,11 @@ def replay(
             del under_way[name]
             number = scheduler.nodes[name].attempt
             scheduler.apply(Ended(name, number, "ok", now, output="null"))
+
+
+def module_of(task: PlanTask) -> str:
+    """Return the name of the module that the task's function is from."""
+    return (task.function or "").partition(":")[0]
 
 
 @dataclass(slots=True)
@@ -126,6 +143,8 @@ def _step(under_way: Mapping[str, _Running], cpus: float, *, free_threads: bool)
 
 def _speeds(each: Sequence[_Running], cpus: float, *, free_threads: bool) -> list[float]:
     """Return how fast each gets on, by 1 alone."""
+    if len(each) == 1:
+        return [1.0]
     threads = [one.mode == "thread" and not free_threads for one in each]
     gil = _fair([one.load.gil * on for one, on in zip(each, threads, strict=True)], 1.0)
     hogs = sum(one.load.gil > _HOG for one, on in zip(each, threads, strict=True) if on)

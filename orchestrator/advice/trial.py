@@ -7,12 +7,13 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from orchestrator.advice.crowd import served
+from orchestrator.advice.shots import Shot, shots_of
 from orchestrator.clock import Clock
 from orchestrator.errors import OrchError, TemplateError
-from orchestrator.events import Cost, Ended, Started, StopAsked
+from orchestrator.events import Ended, StopAsked
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
 from orchestrator.places import create_run
@@ -56,25 +57,16 @@ def workshop(state: str) -> Iterator[str]:
         folder.release()
 
 
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """One attempt: seconds from its launch to its end, and what it took.
-
-    *lost_s* of that it waited, as far as can be told, because others were in its way.
-    """
-
-    seconds: float
-    cost: Cost
-    started_at: float
-    ended_at: float
-    lost_s: float = 0.0
-
-
 class Way(NamedTuple):
     """How a task is run: a mode, and for programs whether they are forked."""
 
     mode: str
     start: str = "cold"
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether a server forks it, which has to start first."""
+        return self.mode == "process" or self.start == "warm"
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -93,16 +85,18 @@ class Trials:
     def __init__(
         self, loaded: Loaded, outputs: Mapping[str, Any], state: str, say: Callable[[str], None]
     ) -> None:
-        self._loaded, self._outputs, self._state, self._say = loaded, outputs, state, say
+        self._loaded, self._outputs, self._say = loaded, outputs, say
+        self.folder = state
+        self.servers: list[float] = []  # how long each run of processes waited for what forks them
 
     def arguments(self, task: PlanTask) -> list[dict[str, Any]]:
         """Return what *task* is called with, filled in, for each of its instances.
 
         Raises ``TemplateError``: an output is looked up that is not known.
         """
-        names = {**self._loaded.names, "run": {"id": "trial", "dir": self._state}}
+        names = {**self._loaded.names, "run": {"id": "trial", "dir": self.folder}}
         preparer = Preparer(
-            root=self._loaded.plan.root, folder=self._state, run_id="trial", names=names,
+            root=self._loaded.plan.root, folder=self.folder, run_id="trial", names=names,
             environment={}, python="", socket="",
         )  # fmt: skip
         try:
@@ -129,16 +123,17 @@ class Trials:
         return found
 
     def run(
-        self, task: PlanTask, way: Way, calls: Sequence[Mapping[str, Any]], *, together: bool
+        self, task: PlanTask, way: Way, calls: Sequence[Mapping[str, Any]], *, alone: int
     ) -> list[Shot]:
-        """Run *task* in that *way*, once for each of *calls*: all at once, or one after the other.
+        """Run *task* in that *way*, once for each of *calls*, and return the attempts in order.
 
+        The first *alone* of them one after the other, and then the others, all at once.
         Raises ``TrialFailed``, ``Interrupted``, ``JournalError``.
         """
         tasks = {}
         for order, call in enumerate(calls):
             name = f"t{order}"
-            needs = (f"t{order - 1}",) if order and not together else ()
+            needs = (f"t{min(order, alone) - 1}",) if order and alone else ()
             tasks[name] = replace_fields(
                 task, name=name, order=order, needs=needs, mode=way.mode, start=way.start,
                 run_when="succeeded", auto=False, when=None, foreach=None, items=None,
@@ -155,7 +150,7 @@ class Trials:
             environment=self._loaded.environment, names=self._loaded.names,
             choices=self._loaded.choices, secrets=self._loaded.secrets,
         )  # fmt: skip
-        state = tempfile.mkdtemp(prefix="trial-", dir=self._state)
+        state = tempfile.mkdtemp(prefix="trial-", dir=self.folder)
         try:
             run = Run(loaded, Clock(), state_dir=state, fail_fast=True)
             finished = run.go(
@@ -165,7 +160,12 @@ class Trials:
             )  # fmt: skip
             if finished.state == "cancelled":
                 raise Interrupted(run.ladder.last or signal.SIGTERM)
-            return _shots(run.path, task.name, way)
+            shots = _shots(run.path, task.name, way)
+            if not way.is_forked:
+                return shots
+            shots, server_s = served(shots)
+            self.servers.append(server_s)
+            return shots
         finally:
             shutil.rmtree(state, ignore_errors=True)
 
@@ -196,19 +196,8 @@ def _shots(folder: str, name: str, way: Way) -> list[Shot]:
             error = event.error
             said = f"{error.type}: {error.message}" if error is not None else event.outcome
             raise TrialFailed(f"task `{name}` failed as {way}: {said.splitlines()[0]}")
-    return [shot for _, shot, _ in shots_of(events)]
-
-
-def shots_of(events: Sequence[Any]) -> Iterator[tuple[str, Shot, Ended]]:
-    """Yield each attempt that succeeded, by the name of its task or instance."""
-    started: dict[str, float] = {}
-    for event in events:
-        if isinstance(event, Started):
-            started[event.task] = event.at
-        elif isinstance(event, Ended) and event.outcome == "ok" and event.cost is not None:
-            begun = started.get(event.task)
-            if begun is not None:
-                yield event.task, Shot(event.at - begun, event.cost, begun, event.at), event
+    by_name = {name: shot for name, shot, _ in shots_of(events)}
+    return [by_name[f"t{order}"] for order in range(len(by_name))]
 
 
 def replace_fields(record: Any, **changes: Any) -> Any:

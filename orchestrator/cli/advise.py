@@ -92,13 +92,16 @@ def _wanted(loaded: Loaded, names: list[str] | None) -> tuple[str, ...]:
 
 def _ask(loaded: Loaded, names: tuple[str, ...], times: int, *, yes: bool) -> None:
     """Ask whether the functions may be run. Raises ``UsageError``, ``EnvironmentFault``."""
-    from orchestrator.advice.measure import measurable  # noqa: PLC0415 - if asked for
+    from orchestrator.advice.measure import measurable, most_attempts  # noqa: PLC0415 - if asked for
 
     found = [task for task in measurable(loaded.plan) if task.name in names]
     if found:
         functions = ", ".join(sorted({printable(task.function or "") for task in found}))
-        most = times * 6 + 18
-        ask(f"--measure runs {functions} up to {most} times, on threads and in processes", yes=yes)
+        most = max(most_attempts(loaded.plan, task, times) for task in found)
+        ask(
+            f"--measure runs {functions} up to {most} times on threads, and as often in processes",
+            yes=yes,
+        )
 
 
 def _command(file: str, params: list[str] | None) -> str | None:

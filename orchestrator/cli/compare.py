@@ -8,8 +8,9 @@ from orchestrator.cli import given, options
 from orchestrator.cli.asking import ask, measuring, sayer
 from orchestrator.cli.console import emit, emit_json, table
 from orchestrator.errors import UsageError
-from orchestrator.loading import load
+from orchestrator.loading import Loaded, load
 from orchestrator.places import state_directory
+from orchestrator.plan.model import PlanTask
 from orchestrator.spec.durations import show_finely
 from orchestrator.spec.words import quote
 
@@ -34,7 +35,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
         raise UsageError(f"no task {quote(task)}")
     if found.consume or found.publish or found.source:
         raise UsageError(f"{quote(task)} is joined with others by a queue: it cannot run by itself")
-    ask(f"compare runs `{task}` up to {times * 6 + 18} times in each mode", yes=yes)
+    _ask(loaded, found, times, yes=yes)
     tell = sayer(quiet=as_json)
     state = state_directory(loaded.plan.root, state_dir)
     with measuring(kept=not no_keeper):
@@ -65,3 +66,11 @@ def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
             show_finely(one.together_s), f"{one.lost:.0%}",
         ])  # fmt: skip
     emit(table(rows, right=frozenset(range(1, 7))))
+
+
+def _ask(loaded: Loaded, task: PlanTask, times: int, *, yes: bool) -> None:
+    """Ask whether the task may be run. Raises ``UsageError``, ``EnvironmentFault``."""
+    from orchestrator.advice.measure import most_attempts  # noqa: PLC0415 - after the checks
+
+    most = most_attempts(loaded.plan, task, times)
+    ask(f"compare runs {quote(task.name)} up to {most} times in each mode", yes=yes)

@@ -30,7 +30,7 @@ NoKeeper = Annotated[  # taken note of before this is imported
     bool,
     typer.Option("--no-keeper", help="Do not fork: for debuggers. Less is cleaned up if killed."),
 ]
-Times = Annotated[int, typer.Option("--times", min=1, max=100, help="How often each runs alone.")]
+Times = Annotated[int, typer.Option("--times", min=1, max=100, help="How many rounds each is run.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before users' code is run.")]
 Only = Annotated[
     list[str] | None,

@@ -1,0 +1,138 @@
+"""What a run takes besides the work of its tasks: until it begins, and until it can fork."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from time import monotonic
+from typing import Any
+
+from orchestrator.advice import importing
+from orchestrator.advice.crowd import served
+from orchestrator.advice.shots import shots_of
+from orchestrator.errors import JournalError
+from orchestrator.events import Started
+from orchestrator.finding import runs
+from orchestrator.journal import Record
+
+# What is taken for granted until it is seen: a machine of 2024, a file that orch knows.
+_BEGINS_S = 0.03
+_WITH_PROCESSES_S = 0.015  # is added where there are processes
+_SERVER_S = 0.05
+_TIMES = 2
+_MODES = ("thread", "process")
+_LONG_S = 30.0  # nothing of this takes such a time
+_ENOUGH_S = 1.0
+_NOTHING = "name: {mode}\ntasks:\n  nothing:\n    function: time:monotonic\n    mode: {mode}\n"
+
+
+@dataclass(slots=True)
+class Overhead:
+    """Seconds that were seen, a value for each run.
+
+    *begins* passed until the first task was started, by whether there were processes; *servers*
+    from then on until the server was there that forks them. *imports* are those of modules in
+    a process that runs functions, one after the other, where that was measured.
+    """
+
+    begins: dict[bool, list[float]] = field(default_factory=dict)
+    servers: list[float] = field(default_factory=list)
+    imports: dict[str, float] = field(default_factory=dict)
+
+    def begins_s(self, *, processes: bool) -> float:
+        """Return what passes until the first task of a run is started."""
+        if seen := self.begins.get(processes):
+            return median(seen)
+        other = self.begins.get(not processes)
+        if other is None:
+            return _BEGINS_S + _WITH_PROCESSES_S * processes
+        return median(other) + (_WITH_PROCESSES_S if processes else -_WITH_PROCESSES_S)
+
+    @property
+    def server_s(self) -> float:
+        """What passes from then on until the first process can be forked."""
+        return median(self.servers) if self.servers else _SERVER_S
+
+    def begun(self, events: Sequence[Any], *, processes: bool) -> None:
+        """Take in when the first task of a run was started."""
+        first = min((event.at for event in events if isinstance(event, Started)), default=None)
+        if first is not None:
+            self.begins.setdefault(processes, []).append(first)
+
+    def add(self, other: Overhead) -> None:
+        """Take in what was seen of the same job at another time."""
+        for processes, seen in other.begins.items():
+            self.begins.setdefault(processes, []).extend(seen)
+        self.servers += other.servers
+
+    def fill(self, nothing: Overhead) -> None:
+        """Take over what is not known of runs of the job from those of a job that does nothing."""
+        for processes, seen in nothing.begins.items():
+            if processes in self.begins:
+                continue
+            own, theirs = self.begins.get(not processes), nothing.begins.get(not processes)
+            if own and theirs:
+                self.begins[processes] = [median(own) + median(seen) - median(theirs)]
+            else:
+                self.begins[processes] = seen
+        self.servers = self.servers or nothing.servers
+
+
+def of_nothing(folder: str) -> Overhead:
+    """Run jobs that do nothing, with files and runs in *folder*, and return what that takes."""
+    found = Overhead()
+    try:
+        for mode in _MODES:
+            file = Path(folder, f"{mode}.yaml")
+            if not file.exists():
+                file.write_text(_NOTHING.format(mode=mode), encoding="utf-8")
+                _run(folder, mode)  # orch has never seen it
+        for _ in range(_TIMES):
+            for mode in _MODES:
+                _take_in(found, _run(folder, mode), processes=mode == "process")
+    except (subprocess.SubprocessError, OSError, JournalError):
+        return Overhead()
+    return found
+
+
+def _run(folder: str, mode: str) -> list[Any]:
+    """Run the job that does nothing, and return the events of the run."""
+    state = Path(folder, mode)
+    subprocess.run(
+        [sys.executable, "-m", "orchestrator", "run", f"{state}.yaml", "-q", "--state-dir", state],
+        check=True, timeout=_LONG_S, stdin=subprocess.DEVNULL, capture_output=True,
+    )  # fmt: skip
+    return list(Record(runs(state)[0]).events())
+
+
+def _take_in(found: Overhead, events: Sequence[Any], *, processes: bool) -> None:
+    found.begun(events, processes=processes)
+    if processes:
+        found.servers.append(served([shot for _, shot, _ in shots_of(events)])[1])
+
+
+def of_imports(root: str, modules: Sequence[str]) -> dict[str, float]:
+    """Return how long *modules* take to import, one after the other, from *root* and elsewhere."""
+    argv = [sys.executable, "-P", importing.__file__]
+    asked = json.dumps([root, list(modules)]).encode()
+    seen: dict[str, list[float]] = {}
+    enough = monotonic() + _ENOUGH_S
+    for _ in range(_TIMES):
+        try:
+            said = subprocess.run(
+                argv, input=asked, check=True, timeout=_LONG_S, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, cwd=root,
+            )  # fmt: skip
+            answer = json.loads(said.stdout.splitlines()[-1])
+        except (subprocess.SubprocessError, OSError, LookupError, ValueError):
+            break
+        for module, seconds in answer.items():
+            seen.setdefault(module, []).append(seconds)
+        if monotonic() > enough:
+            break
+    return {module: median(seconds) for module, seconds in seen.items()}
