@@ -137,7 +137,6 @@ def tried(
     """
     found = {way: Tried() for way in ways}
     crowd = list(islice(cycle(calls), at_once))
-    pair = list(islice(cycle(calls), _ALONE))
     for way, one in found.items():
         say(f"`{task.name}` as {way}")
         _sort_in(one, way, trials.run(task, way, calls[:1], alone=1))
@@ -147,7 +146,7 @@ def tried(
     say(f"`{task.name}`: {how}{at_once} at once{f', {rounds} times' if rounds > 1 else ''}")
     for number in range(rounds):
         for way in ways if number % 2 == 0 else reversed(ways):
-            before = [] if longest_s > _LONG_S else pair
+            before = [] if longest_s > _LONG_S else [calls[number % len(calls)]] * _ALONE
             shots = trials.run(task, way, [*before, *crowd], alone=len(before))
             _sort_in(found[way], way, shots[: len(before)])
             found[way].together.append(_span_s(shots[len(before) :]))

@@ -20,7 +20,7 @@ from orchestrator.events import Started
 from orchestrator.finding import runs
 from orchestrator.journal import Record
 
-# What is taken for granted until it is seen: a machine of 2024, a file that orch knows.
+# What is taken for granted until it is seen, for a file that orch knows.
 _BEGINS_S = 0.03
 _WITH_PROCESSES_S = 0.015  # is added where there are processes
 _SERVER_S = 0.05
@@ -51,7 +51,8 @@ class Overhead:
         other = self.begins.get(not processes)
         if other is None:
             return _BEGINS_S + _WITH_PROCESSES_S * processes
-        return median(other) + (_WITH_PROCESSES_S if processes else -_WITH_PROCESSES_S)
+        shift_s = _WITH_PROCESSES_S if processes else -_WITH_PROCESSES_S
+        return max(0.0, median(other) + shift_s)
 
     @property
     def server_s(self) -> float:
