@@ -121,5 +121,10 @@ def fields_of(record: Struct) -> dict[str, Any]:
     return {name: getattr(record, name) for name in fields}
 
 
+def replaced(record: Any, **changes: Any) -> Any:
+    """Return a copy of *record* with other values of some fields."""
+    return type(record)(**{**fields_of(record), **changes})
+
+
 def _pairs(fields: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in fields.items())

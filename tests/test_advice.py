@@ -4,7 +4,9 @@ import os
 import pty
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from orchestrator.advice import advising
 from orchestrator.advice.crowd import told_apart
 from orchestrator.advice.evidence import Evidence
 from orchestrator.advice.judge import Judge
-from orchestrator.advice.known import Known
+from orchestrator.advice.known import Crowd, Known
 from orchestrator.advice.overhead import Overhead
 from orchestrator.advice.replay import Load, replay, simplified
 from orchestrator.advice.shots import Shot
@@ -31,9 +33,13 @@ def _task(name: str, order: int = 0, mode: str = "thread", **fields: object) -> 
     return PlanTask(name, order, mode, function="m:f", **fields)  # type: ignore[arg-type]
 
 
+def _replay(plan: Plan, loads: Mapping[str, Load], cpus: float, **options: Any) -> float:
+    return replay(plan, {name: (load,) for name, load in loads.items()}, cpus, **options)
+
+
 def _time(load: Load, copies: int, mode: str = "thread", cpus: int = 2, **options: bool) -> float:
     plan = _plan(_task("a", mode=mode, items=[0] * copies), processes=copies)
-    return replay(plan, {"a": load}, cpus, **options)
+    return _replay(plan, {"a": load}, cpus, **options)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +70,9 @@ def test_who_waits_beside_one_that_computes() -> None:
     """Each wait of a function beside one that holds the GIL ends a turn later."""
     plan = _plan(_task("waits"), _task("computes", 1))
     loads = {"waits": Load(1.0, waits=500), "computes": Load(5.0, cpu=1.0, gil=1.0)}
-    assert replay(plan, {"waits": loads["waits"]}, 2) == pytest.approx(1.0)
-    assert replay(simplified(plan, {"computes": "process"}, {}), loads, 2) == pytest.approx(5.0)
-    late = replay(_plan(_task("waits"), _task("computes", 1)), {**loads, "computes": Load(
+    assert _replay(plan, {"waits": loads["waits"]}, 2) == pytest.approx(1.0)
+    assert _replay(simplified(plan, {"computes": "process"}, {}), loads, 2) == pytest.approx(5.0)
+    late = _replay(_plan(_task("waits"), _task("computes", 1)), {**loads, "computes": Load(
         1.5, cpu=1.0, gil=1.0)}, 2)  # fmt: skip
     assert late == pytest.approx(1.5)
 
@@ -75,8 +81,8 @@ def test_order_and_slots_count() -> None:
     """The replay keeps to needs, slots and priorities: it is the scheduler itself."""
     load = {"a": Load(1.0), "b": Load(1.0), "c": Load(1.0)}
     chain = _plan(_task("a"), _task("b", 1, needs=("a",)), _task("c", 2, needs=("b",)))
-    assert replay(chain, load, 2) == pytest.approx(3.0)
-    assert replay(_plan(_task("a"), _task("b", 1), _task("c", 2), threads=2), load, 2) == (
+    assert _replay(chain, load, 2) == pytest.approx(3.0)
+    assert _replay(_plan(_task("a"), _task("b", 1), _task("c", 2), threads=2), load, 2) == (
         pytest.approx(2.0)
     )
 
@@ -84,7 +90,7 @@ def test_order_and_slots_count() -> None:
 def test_processes_wait_for_their_server() -> None:
     """The first processes begin when there is something that forks them."""
     plan = _plan(_task("a", mode="process"))
-    assert replay(plan, {"a": Load(1.0)}, 2, ready_s=0.25) == pytest.approx(1.25)
+    assert _replay(plan, {"a": Load(1.0)}, 2, ready_s=0.25) == pytest.approx(1.25)
 
 
 def _shot(seconds: float, cpu: float, gil: float | None = None, **more: float) -> Shot:
@@ -162,7 +168,7 @@ def test_what_several_at_once_took_counts_more() -> None:
     """A share of the GIL that was seen is put right by what copies took together."""
     plan = _plan(_task("a", items=[0, 0]))
     known = _known(_shot(1.0, 1.0, 0.0), _shot(1.01, 1.0), copies=2, measured=True)
-    known.together = {"thread": 1.9, "process": 1.05}
+    known.together = {"thread": Crowd(1.9, 0.95, 1.9), "process": Crowd(1.05, 0.525, 1.05)}
     verdict = _judge(plan, a=known).verdict()
     assert verdict.now_s == pytest.approx(1.9)
     assert verdict.tasks["a"].advised == "process"
@@ -234,7 +240,7 @@ def test_measured(funcs: Builder) -> None:
     assert funcs.runs() == []
     assert done.document["now_s"] >= done.document["advised_s"]
     left = {path.name for path in (funcs.root / ".orch").iterdir()}
-    assert left <= {".gitignore", "cache", "trials"}
+    assert left <= {".gitignore", "cache", "measured.json", "trials"}
     assert not list((funcs.root / ".orch" / "trials").iterdir())
 
 

@@ -1,11 +1,13 @@
 """What a run takes besides its work: its beginning, the server that forks, imports, first calls."""
 
+import os
+
 import pytest
 
 from orchestrator.advice.crowd import served
 from orchestrator.advice.evidence import Evidence
 from orchestrator.advice.judge import Judge
-from orchestrator.advice.known import Known
+from orchestrator.advice.known import Crowd, Known
 from orchestrator.advice.overhead import Overhead, of_imports, of_nothing
 from orchestrator.advice.replay import Load, replay
 from orchestrator.advice.shots import Shot
@@ -45,7 +47,7 @@ def _plan(*functions: str, mode: str = "thread", **fields: object) -> Plan:
 
 def test_a_module_is_imported_once() -> None:
     """Threads that are launched while their module is imported wait for it; processes import it."""
-    loads = dict.fromkeys("abc", Load(1.0))
+    loads = dict.fromkeys("abc", (Load(1.0),))
     imports = {"m": 0.5}
     assert replay(_plan("m:f", "m:g", "n:f"), loads, 2, imports=imports) == pytest.approx(1.5)
     assert replay(_plan("m:f", mode="process"), loads, 2, imports=imports) == pytest.approx(1.0)
@@ -60,7 +62,9 @@ def test_as_many_at_once_as_were_measured(mode: str, together: float) -> None:
     """What was seen of several at once is what is predicted of as many, also of those that lose."""
     plan = _plan("m:f", mode=mode, items=[0, 0])
     shot = Shot(1.0, Cost(1.0, 1.0, 0.0, gil_share=1.0), 0.0, 1.0)
-    known = Known({mode: [shot]}, {mode: together}, copies=2, measured=True)
+    known = Known(
+        {mode: [shot]}, {mode: Crowd(together, together / 2, together)}, copies=2, measured=True
+    )
     nothing = Overhead({False: [0.0], True: [0.0]}, [0.0])
     judge = Judge(plan, Evidence({"a": known}, overhead=nothing), 2)
     assert judge.time({"a": mode}) == pytest.approx(together)
@@ -104,7 +108,7 @@ def test_imports_are_timed_one_after_the_other(job: Builder) -> None:
     job.module("print('hello'); import slow", "first")
     job.module("import slow", "second")
     job.module("raise SystemExit(3)", "leaves")
-    found = of_imports(str(job.root), ["first", "leaves", "second", "not_there"])
+    found = of_imports(str(job.root), os.environ, ["first", "leaves", "second", "not_there"])
     assert set(found) == {"first", "second"}
     assert found["first"] >= 0.2 > found["second"]
 
@@ -112,7 +116,7 @@ def test_imports_are_timed_one_after_the_other(job: Builder) -> None:
 def test_imports_that_end_python(job: Builder) -> None:
     """Then nothing is known of any."""
     job.module("import os; os._exit(0)", "ends")
-    assert of_imports(str(job.root), ["ends"]) == {}
+    assert of_imports(str(job.root), os.environ, ["ends"]) == {}
 
 
 SLOW = """

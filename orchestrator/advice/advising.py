@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import jsonio
-from orchestrator.advice import edit
+from orchestrator.advice import edit, kept
 from orchestrator.advice.evidence import of_one, recorded
 from orchestrator.advice.judge import Advice, Judge, Verdict
 from orchestrator.advice.measure import measurable, measure
 from orchestrator.advice.trial import Trials, workshop
+from orchestrator.errors import OrchError
 from orchestrator.hazards import Hazard, hazards
-from orchestrator.loading import Loaded, cpus
+from orchestrator.loading import Loaded, cpus, load
 from orchestrator.pythons import gil_is_on
 from orchestrator.spec.durations import show
 
@@ -27,19 +28,24 @@ _AT_THE_END = 10_000  # attempts to be gone through where nobody has asked: a qu
 def advice(
     loaded: Loaded,
     state: str,
-    names: Collection[str],
-    times: int,
+    names: Collection[str] | None,
+    times: int | None,
     say: Callable[[str], None],
 ) -> tuple[Verdict, list[Hazard]]:
-    """Return the advice for a job, and its hazards; with *names* those are measured first."""
+    """Return the advice for a job, and its hazards; with *times* it is measured first.
+
+    With *names* it is only about those.
+    """
     evidence = recorded(loaded, Path(state))
-    if names:
+    kept.recall(evidence, loaded, state)
+    if times is not None:
+        tasks = [t for t in measurable(loaded.plan) if names is None or t.name in names]
         with workshop(state) as folder:
             trials = Trials(loaded, evidence.outputs, folder, say)
-            tasks = [task for task in measurable(loaded.plan) if task.name in names]
             measure(evidence, trials, loaded.plan, tasks, times, say)
+        kept.keep(evidence, loaded, state, [task.name for task in tasks])
     judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on())
-    return judge.verdict(), hazards(loaded.plan)[:_SUSPECTS]
+    return judge.verdict(names), hazards(loaded.plan)[:_SUSPECTS]
 
 
 def of_run(loaded: Loaded, folder: str) -> Verdict:
@@ -82,6 +88,7 @@ def document(
         "cpus": cpus(),
         "now_s": _rounded(verdict.now_s),
         "advised_s": _rounded(verdict.advised_s),
+        "unknown": verdict.unknown,
         "tasks": {
             one.task: {
                 "mode": one.mode,
@@ -121,5 +128,10 @@ def apply(file: str, loaded: Loaded, shown: Sequence[Advice]) -> str:
         return ""
     before = loaded.data.decode("utf-8")
     after = edit.with_modes(before, modes)
+    try:
+        load(file, loaded.choices, data=after.encode())
+    except OrchError as error:
+        problem = str(error).splitlines()[0]
+        raise edit.CannotEdit(f"that would not be a job any more: {problem}") from None
     edit.write(file, loaded.data, after)
     return edit.difference(before, after, file)

@@ -11,8 +11,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from orchestrator.advice.evidence import in_mode, recorded
+from orchestrator.advice import kept
+from orchestrator.advice.evidence import recorded
 from orchestrator.advice.judge import Judge
+from orchestrator.advice.modes import in_mode
 from orchestrator.digests import Digests
 from orchestrator.errors import EnvironmentFault
 from orchestrator.loading import Loaded, cpus
@@ -60,6 +62,7 @@ def settle(loaded: Loaded, state_dir: str | None, *, only_recall: bool = False) 
 def _decided(loaded: Loaded, state: str, tasks: dict[str, str]) -> dict[str, dict[str, str]]:
     """Return what earlier runs say of *tasks*, as far as they say something."""
     evidence = recorded(loaded, Path(state), _MOST_EVENTS)
+    kept.recall(evidence, loaded, state)
     judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on(), effort=_EFFORT)
     verdict = judge.verdict()
     return {

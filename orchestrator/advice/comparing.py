@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from orchestrator.advice.evidence import FUNCTION_MODES, recorded
+from orchestrator.advice.evidence import recorded
 from orchestrator.advice.measure import Tried, copies, tried
+from orchestrator.advice.modes import fitting
 from orchestrator.advice.shots import Shot
 from orchestrator.advice.trial import Trials, Way, workshop
 from orchestrator.errors import UsageError
@@ -40,7 +41,9 @@ class Measured:
 def ways(task: PlanTask) -> list[Way]:
     """Return the ways in which *task*, as it is written, can be run."""
     if task.function is not None:
-        modes = (*FUNCTION_MODES, "interpreter") if has_interpreters() else FUNCTION_MODES
+        modes = fitting(task)
+        if has_interpreters() and "thread" in modes:  # what goes with the one goes with the other
+            modes = (*modes, "interpreter")
         return [Way(mode) for mode in modes]
     if task.program is not None or task.module is not None:
         return [Way("subprocess"), Way("subprocess", "warm")]
@@ -53,7 +56,7 @@ def compare(
     """Measure *task* in each way. Raises ``TrialFailed``, ``TemplateError``, ``UsageError``."""
     with workshop(state) as folder:
         trials = Trials(loaded, recorded(loaded, Path(state)).outputs, folder, say)
-        calls = trials.arguments(task)
+        calls = trials.calls(task)
         if not calls:
             raise UsageError(f"{quote(task.name)} has no items: there is nothing to run")
         at_once = copies(loaded.plan, task, len(calls))
@@ -64,7 +67,7 @@ def compare(
 def _measured(way: Way, one: Tried, at_once: int) -> Measured:
     usual = one.usual
     seconds = median(shot.seconds - shot.lost_s for shot in usual)
-    together_s = median(one.together)
+    together_s = one.crowd.seconds if one.crowd is not None else seconds
     cpu_s = _median([shot.cost.cpu_s for shot in usual])
     # what computes shares the processors, what waits shares nothing
     busy = min(1.0, (cpu_s or 0.0) / seconds) if seconds > 0 else 0.0

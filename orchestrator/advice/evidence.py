@@ -10,19 +10,17 @@ from typing import Any
 from orchestrator import jsonio
 from orchestrator.advice.crowd import served, told_apart
 from orchestrator.advice.known import Known
+from orchestrator.advice.modes import in_mode, modes_of
 from orchestrator.advice.overhead import Overhead
 from orchestrator.advice.shots import Shot, shots_of
-from orchestrator.advice.trial import replace_fields
 from orchestrator.digests import Digests
 from orchestrator.errors import JournalError
 from orchestrator.events import Ended, Expanded, Finished, Started
 from orchestrator.finding import runs
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
-from orchestrator.plan.model import PlanTask
 from orchestrator.pythons import tag
 
-FUNCTION_MODES = ("thread", "process")  # those that are advised
 _RUNS = 20  # the newest ones that are looked at
 
 
@@ -81,19 +79,6 @@ def _digests(loaded: Loaded) -> dict[str, dict[str, str]]:
     return found
 
 
-def modes_of(task: PlanTask) -> tuple[str, ...]:
-    """Return the modes that are known of *task*: those that it could have, and its own."""
-    if task.function is None:
-        return (task.mode,)
-    return FUNCTION_MODES if task.mode in FUNCTION_MODES else (*FUNCTION_MODES, task.mode)
-
-
-def in_mode(task: PlanTask, mode: str) -> PlanTask:
-    """Return *task* as it would be in *mode*."""
-    found: PlanTask = replace_fields(task, mode=mode)
-    return found
-
-
 def _take_in(
     evidence: Evidence,
     loaded: Loaded,
@@ -114,17 +99,12 @@ def _take_in(
             known.runs += 1
             modes[row.name] = mode
     _take_shots(evidence, events, modes)
-    for event in events:
-        if isinstance(event, Expanded):
-            evidence.counts.setdefault(event.task, event.instances)
-        elif isinstance(event, Ended) and event.outcome != "ok":
-            name = event.task.partition(".")[0]
-            if name in modes:
-                evidence.tasks[name].failed = True
+    _take_counts(evidence, events, modes)
     last = events[-1] if events else None
     if isinstance(last, Finished) and last.state == "succeeded":
         _take_whole(evidence, events, modes)
-        if len(modes) == len(loaded.plan.tasks):
+        # of a job whose runs wait for each other nobody knows when one could have begun
+        if len(modes) == len(loaded.plan.tasks) and loaded.plan.concurrency != "wait":
             evidence.overhead.begun(events, processes="process" in modes.values())
 
 
@@ -151,6 +131,17 @@ def _take_shots(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, s
     _take_firsts(evidence, names, threads)
     _take_forked(evidence, forked)
     _keep_outputs(evidence, outputs)
+
+
+def _take_counts(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, str]) -> None:
+    """Add how many instances there were, and what failed."""
+    for event in events:
+        if isinstance(event, Expanded):
+            evidence.counts.setdefault(event.task, event.instances)
+        elif isinstance(event, Ended) and event.outcome != "ok":
+            name = event.task.partition(".")[0]
+            if name in modes:
+                evidence.tasks[name].failed = True
 
 
 def _take_firsts(evidence: Evidence, names: Sequence[str], shots: Sequence[Shot]) -> None:

@@ -19,10 +19,12 @@ def main() -> None:
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path.insert(0, package)
     # what a run has imported, too, before it calls a function
-    from orchestrator import functions, running, streams, surroundings  # noqa: F401, PLC0415
+    from orchestrator import functions, running, streams, surroundings, tender  # noqa: F401, PLC0415
     from orchestrator.runners import threads  # noqa: F401, PLC0415
 
     sys.path.pop(0)
+    if sys.platform == "linux":
+        tender.die_with_parent()
     functions.place_root(root)
     took = {}
     for module in modules:

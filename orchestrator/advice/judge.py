@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from statistics import median
 
-from orchestrator.advice.evidence import FUNCTION_MODES, Evidence, modes_of
-from orchestrator.advice.known import Known
+from orchestrator.advice.evidence import Evidence
+from orchestrator.advice.known import Crowd, Known
+from orchestrator.advice.modes import FUNCTION_MODES, modes_of
 from orchestrator.advice.replay import Load, module_of, replay, simplified
 from orchestrator.advice.shots import Shot
 from orchestrator.plan.model import Plan, PlanTask
@@ -32,7 +33,8 @@ class Advice:
     """What is advised for one task.
 
     *seconds* are those of the whole job with the task in each mode, and all others as they are;
-    *seconds_alone* what an attempt takes by itself, infinite where that is not known.
+    *saves_s* is what its change adds to what all that is advised saves; *seconds_alone* what an
+    attempt takes by itself, infinite where that is not known.
     """
 
     task: str
@@ -43,20 +45,20 @@ class Advice:
     evidence: str
     seconds: dict[str, float] = field(default_factory=dict)
     seconds_alone: float = inf
-
-    @property
-    def saves_s(self) -> float:
-        """What the advised mode of this task alone would save."""
-        return self.seconds.get(self.mode, 0.0) - self.seconds.get(self.advised, 0.0)
+    saves_s: float = 0.0
 
 
 @dataclass(slots=True)
 class Verdict:
-    """The advice for a job; *now_s* and *advised_s* are what a run takes, as far as is known."""
+    """The advice for a job; *now_s* and *advised_s* are what a run takes, as far as is known.
+
+    Of the tasks *unknown* it is not: they are taken to need no time.
+    """
 
     tasks: dict[str, Advice]
     now_s: float | None
     advised_s: float | None
+    unknown: list[str] = field(default_factory=list)
 
 
 class Judge:
@@ -88,26 +90,35 @@ class Judge:
             import_s = evidence.overhead.imports.get(module, known.import_s) + known.first_s
             self._imports[module] = max(import_s, self._imports.get(module, 0.0))
         self._loads = {
-            (name, mode): load
+            (name, mode): loads
             for name, known in self._known.items()
             for mode in modes_of(plan.tasks[name])
-            if (load := self._calibrated(name, mode)) is not None
+            if (loads := self._loads_of(name, mode))
         }
         self._programs = {
-            name: load
+            name: [load]
             for name, known in evidence.tasks.items()
             if name not in self._known and (load := known.load(plan.tasks[name].mode)) is not None
         }
 
-    def _calibrated(self, name: str, mode: str) -> Load | None:
-        """Return the load of a task, so that several at once take what they were seen to take."""
+    def _loads_of(self, name: str, mode: str) -> list[Load]:
+        """Return the loads of the instances of a task; nothing where nothing is known."""
         known = self._known[name]
-        load = known.load(mode, self._imports[module_of(self._plan.tasks[name])])
-        together_s = known.together.get(mode)
-        if load is None or together_s is None or load.seconds <= 0:
+        import_s = self._imports[module_of(self._plan.tasks[name])]
+        by_item = {
+            item: self._calibrated(load, known.together.get(mode), mode)
+            for item, load in known.loads(mode, import_s).items()
+        }
+        some = list(by_item.values())
+        if len(some) <= 1:
+            return some
+        return [by_item.get(i) or some[i % len(some)] for i in range(self._count(name))]
+
+    def _calibrated(self, load: Load, crowd: Crowd | None, mode: str) -> Load:
+        """Return *load* so that several at once take what they were seen to take."""
+        if crowd is None:
             return load
-        slower, copies = together_s / load.seconds, known.copies
-        share, held = slower / copies, slower > _SLOWER
+        share, held = crowd.share, crowd.slower > _SLOWER
         if mode == "thread" and self._gil:
             return Load(load.seconds, load.cpu, share if held else min(load.gil, share))
         wanted = share * self._cpus
@@ -118,9 +129,9 @@ class Judge:
         self._left -= 1
         loads = dict(self._programs)
         for name in self._known:
-            load = self._loads.get((name, modes[name]))
-            if load is not None:
-                loads[name] = load
+            found = self._loads.get((name, modes[name]))
+            if found is not None:
+                loads[name] = found
         plan = simplified(self._plan, modes, self._counts, self._resting)
         overhead = self._evidence.overhead
         took_s = replay(
@@ -129,15 +140,16 @@ class Judge:
         )  # fmt: skip
         return overhead.begins_s(processes="process" in modes.values()) + took_s
 
-    def verdict(self) -> Verdict:
-        """Return the advice."""
+    def verdict(self, only: Collection[str] | None = None) -> Verdict:
+        """Return the advice; with *only* all other tasks stay as they are."""
         now = {name: task.mode for name, task in self._plan.tasks.items()}
         functions = [t for t in self._plan.tasks.values() if t.function is not None]
         if not self._known:
             tasks = {task.name: self._unknown(task) for task in functions}
             return Verdict(tasks, None, None)
         now_s = self.time(now)
-        best, best_s = self._best(dict(now), now_s)
+        movable = [name for name in self._known if only is None or name in only]
+        best, best_s = self._best(now, movable)
         tasks = {}
         for task in functions:
             if task.name not in self._known:
@@ -148,20 +160,71 @@ class Judge:
                 tried = mode in seconds or self._left <= 0
                 if not tried and (task.name, mode) in self._loads:
                     seconds[mode] = self.time({**now, task.name: mode})
-            tasks[task.name] = self._advice(task, best[task.name], seconds)
-        return Verdict(tasks, now_s, best_s)
+            advice = tasks[task.name] = self._advice(task, best[task.name], seconds)
+            if advice.advised != advice.mode and self._left > 0:
+                without_s = self.time({**best, task.name: advice.mode})
+                advice.saves_s = max(0.0, without_s - best_s)
+        return Verdict(tasks, now_s, best_s, self._unknowns())
+
+    def _unknowns(self) -> list[str]:
+        """Return the tasks that have something to do, and of which nothing is known."""
+        return [
+            task.name
+            for task in self._plan.tasks.values()
+            if task.skip is None
+            and task.name not in self._known
+            and task.name not in self._programs
+            and task.name not in self._resting
+        ]
 
     def _count(self, name: str) -> int:
         """Return how many attempts of a task a run makes."""
         return self._counts.get(name) or self._plan.tasks[name].count or 1
 
-    def _best(self, modes: dict[str, str], took_s: float) -> tuple[dict[str, str], float]:
+    def _best(self, now: Mapping[str, str], movable: Sequence[str]) -> tuple[dict[str, str], float]:
+        """Return the best modes that are found, from those of *now* and from what is usual.
+
+        What computes apart, what waits here: two tasks that have it the other way round have to
+        change both.
+        """
+        forced = {
+            name: "process"
+            for name in movable
+            if now[name] == "thread" and self._gil and self._holds_long(self._known[name])
+            and (name, "process") in self._loads
+        }  # fmt: skip
+        groups = self._groups(movable)
+        best, best_s = self._improved({**now, **forced}, groups)
+        usual = {name: self._usual(name) or now[name] for name in movable}
+        if usual != {name: best[name] for name in movable}:
+            other, other_s = self._improved({**now, **usual, **forced}, groups)
+            if best_s - other_s >= max(_WORTH * best_s, _WORTH_S):
+                best, best_s = other, other_s
+        return self._settled(now, best, best_s, forced)
+
+    def _usual(self, name: str) -> str | None:
+        """Return the mode that is right by the rule of thumb, if it is one that can be had."""
+        loads = self._loads.get((name, "thread"))
+        held = self._gil and loads is not None and max(load.gil for load in loads) > _MOSTLY
+        mode = "process" if held else "thread"
+        return mode if (name, mode) in self._loads else None
+
+    def _settled(
+        self, now: Mapping[str, str], best: dict[str, str], best_s: float, forced: Collection[str]
+    ) -> tuple[dict[str, str], float]:
+        """Take back the changes that save nothing."""
+        changed = [name for name in best if best[name] != now[name] and name not in forced]
+        for name in changed:
+            back_s = self.time({**best, name: now[name]}) if self._left > 0 else inf
+            if back_s - best_s < _WORTH_S / len(changed):
+                best, best_s = {**best, name: now[name]}, back_s
+        return best, best_s
+
+    def _improved(
+        self, modes: dict[str, str], groups: Sequence[Sequence[str]]
+    ) -> tuple[dict[str, str], float]:
         """Change one mode after the other, each time the one that saves most; until none does."""
-        for name, known in self._known.items():
-            if self._holds_long(known) and self._gil:
-                modes[name] = "process"
         took_s = self.time(modes)
-        groups = self._groups()
         while self._left >= len(groups):
             found: tuple[float, dict[str, str]] | None = None
             for changes in self._changes(modes, groups):
@@ -174,13 +237,13 @@ class Judge:
             modes.update(found[1])
         return modes, took_s
 
-    def _groups(self) -> list[list[str]]:
+    def _groups(self, movable: Sequence[str]) -> list[list[str]]:
         """Return the tasks that are moved together: each of the heaviest; all of one function."""
-        heaviest = sorted(self._known, key=self._weight, reverse=True)
+        heaviest = sorted(movable, key=self._weight, reverse=True)
         most = min(_MOST_TRIED, max(1, self._left // 4))
         groups = [[name] for name in heaviest[:most]]
         alike: dict[str | None, list[str]] = {}
-        for name in self._known:
+        for name in movable:
             alike.setdefault(self._plan.tasks[name].function, []).append(name)
         return groups + [names for names in alike.values() if len(names) > 1][:most]
 
@@ -201,10 +264,9 @@ class Judge:
                     yield changes
 
     def _weight(self, name: str) -> float:
-        load = self._loads.get((name, "thread"))
-        if load is None:
-            return 0.0
-        return load.seconds * max(load.gil, 0.01) * self._count(name)
+        loads = self._loads.get((name, "thread"), [])
+        sums = sum(load.seconds * max(load.gil, 0.01) for load in loads)
+        return sums * self._count(name) / max(1, len(loads))
 
     def _holds_long(self, known: Known) -> bool:
         """Tell whether the function keeps orch itself from going on."""
@@ -230,7 +292,7 @@ class Judge:
             longest = median(shot.cost.gil_longest_s or 0.0 for shot in thread)
             words.append(f"holds it for {show_finely(longest)} at a time, and orch with it")
         if known.together:
-            parts = [f"{show_finely(s)} as `{mode}`" for mode, s in known.together.items()]
+            parts = [f"{show_finely(c.seconds)} as `{mode}`" for mode, c in known.together.items()]
             words.append(f"{known.copies} at once take {', '.join(parts)}")
         if len(seconds) > 1:
             words.append(_of_the_job(seconds, task.mode))

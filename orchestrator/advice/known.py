@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median, quantiles
+from statistics import fmean, median, quantiles
+from typing import NamedTuple
 
 from orchestrator.advice.crowd import PROCESS_S
 from orchestrator.advice.replay import Load
@@ -15,14 +16,27 @@ from orchestrator.runners.threads import SWITCH_INTERVAL_S
 _TAKEN = 0.5  # share of the GIL from which on functions are in each other's way
 _APART = ("process", "interpreter")  # modes in which each attempt has imports of its own
 _QUARTERED = 4  # samples from which on the spread is that of the middle half
+_MOST_ITEMS = 200  # that are told apart
+_DIFFER = 1.5  # by so much the largest item is more than the smallest, or they are alike
+
+
+class Crowd(NamedTuple):
+    """Several at once: *seconds* that they took, which is *share* of what they take one by one.
+
+    And *slower* times what the longest of them takes alone.
+    """
+
+    seconds: float
+    share: float
+    slower: float
 
 
 @dataclass(slots=True)
 class Known:
-    """What is known of one task: shots by modes, from where, and the output of the newest run."""
+    """What is known of one task: shots and crowds by modes, and from where."""
 
     shots: dict[str, list[Shot]] = field(default_factory=dict)
-    together: dict[str, float] = field(default_factory=dict)  # seconds of several at once
+    together: dict[str, Crowd] = field(default_factory=dict)
     copies: int = 1
     measured: bool = False
     runs: int = 0
@@ -47,46 +61,92 @@ class Known:
         apart = [shot for mode in _APART for shot in self.shots.get(mode, ())]
         return median(shot.cost.import_s or 0.0 for shot in apart) if apart else 0.0
 
-    def load(self, mode: str, import_s: float | None = None) -> Load | None:
-        """Return what an attempt in *mode* takes alone; None where nothing tells.
+    def loads(self, mode: str, import_s: float | None = None) -> dict[int | None, Load]:
+        """Return what an attempt in *mode* takes alone, by items where they differ; maybe nothing.
 
         *import_s* is what the import of its module takes, where that is known better.
         """
-        own = self.shots.get(mode)
-        if own:
-            return _load(own, mode)
-        if mode == "process" and self.shots.get("thread"):
-            thread = _load(self.shots["thread"], "thread")
-            more_s = PROCESS_S + (self.import_s if import_s is None else import_s)
-            return Load(thread.seconds + more_s, thread.cpu, 0.0, thread.waits)
-        apart = next((other for other in _APART if self.shots.get(other)), None)
-        if apart is None:
+        source = self._source(mode)
+        if source is None:
+            return {}
+        first_s = self.import_s if import_s is None else import_s
+        return {
+            item: _load_in(mode, source, shots, first_s)
+            for item, shots in _told_apart(self.shots[source]).items()
+        }
+
+    def load(self, mode: str) -> Load | None:
+        """Return what an attempt in *mode* takes alone, on average; None where nothing tells."""
+        each = list(self.loads(mode).values())
+        if not each:
             return None
-        if mode != "thread":
-            return _load(self.shots[apart], apart)
-        inner_s = median(shot.cost.wall_s for shot in self.shots[apart])
-        cpu_s = median(shot.cost.cpu_s or 0.0 for shot in self.shots[apart])
-        waits = median(shot.cost.voluntary_switches or 0 for shot in self.shots[apart])
-        cpu = min(1.0, cpu_s / inner_s) if inner_s > 0 else 0.0
-        return Load(inner_s, cpu, cpu, waits)
+        shares = (fmean(getattr(load, name) for load in each) for name in ("cpu", "gil", "waits"))
+        return Load(fmean(load.seconds for load in each), *shares)
+
+    def _source(self, mode: str) -> str | None:
+        """Return the mode whose shots tell of *mode*."""
+        others = ("thread", *_APART) if mode == "process" else _APART
+        return next((other for other in (mode, *others) if self.shots.get(other)), None)
 
     @property
     def spread(self) -> float:
-        """By how much the attempts that are known differ from the middle one.
+        """By how much attempts with the same item differ from the middle one.
 
         At most; of many the half in the middle, or one that was disturbed would decide.
         """
         worst = 0.0
         for shots in self.shots.values():
-            walls = sorted(shot.cost.wall_s for shot in shots)
-            middle = median(walls)
-            if len(walls) >= _QUARTERED:
-                low, _, high = quantiles(walls, n=4)
+            groups = list(_told_apart(shots).values())
+            if all(len(same) == 1 for same in groups):
+                groups = [shots]
+            parts = [
+                shot.cost.wall_s / middle
+                for same in groups
+                if (middle := median(shot.cost.wall_s for shot in same)) > 0 and len(same) > 1
+                for shot in same
+            ]
+            if len(parts) >= _QUARTERED:
+                low, _, high = quantiles(parts, n=4)
             else:
-                low, high = walls[0], walls[-1]
-            if middle > 0:
-                worst = max(worst, (high - low) / 2 / middle)
+                low, high = min(parts, default=1.0), max(parts, default=1.0)
+            worst = max(worst, (high - low) / 2)
         return worst
+
+
+def _told_apart(shots: Sequence[Shot]) -> dict[int | None, Sequence[Shot]]:
+    """Return *shots* by their items, or all as one where those are alike.
+
+    Of very many items some, from all over the list.
+    """
+    found: dict[int | None, Sequence[Shot]] = {}
+    by_item: dict[int | None, list[Shot]] = {}
+    for shot in shots:
+        by_item.setdefault(shot.item, []).append(shot)
+    took = [median(shot.cost.wall_s for shot in same) for same in by_item.values()]
+    if len(by_item) == 1 or max(took) <= min(took) * _DIFFER:
+        return {None: shots}
+    found.update(by_item)
+    if len(found) <= _MOST_ITEMS:
+        return found
+    items = sorted(item for item in found if item is not None)
+    some = (items[i * len(items) // _MOST_ITEMS] for i in range(_MOST_ITEMS))
+    return {item: found[item] for item in some}
+
+
+def _load_in(mode: str, source: str, shots: Sequence[Shot], import_s: float) -> Load:
+    """Return the load in *mode* that *shots* show, which were made in the mode *source*."""
+    if source == mode:
+        return _load(shots, mode)
+    if source == "thread":
+        thread = _load(shots, source)
+        return Load(thread.seconds + PROCESS_S + import_s, thread.cpu, 0.0, thread.waits)
+    if mode != "thread":
+        return _load(shots, source)
+    inner_s = median(shot.cost.wall_s for shot in shots)
+    cpu_s = median(shot.cost.cpu_s or 0.0 for shot in shots)
+    waits = median(shot.cost.voluntary_switches or 0 for shot in shots)
+    cpu = min(1.0, cpu_s / inner_s) if inner_s > 0 else 0.0
+    return Load(inner_s, cpu, cpu, waits)
 
 
 def _load(shots: Sequence[Shot], mode: str) -> Load:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.advice import importing
 from orchestrator.advice.crowd import served
+from orchestrator.advice.modes import FUNCTION_MODES
 from orchestrator.advice.shots import shots_of
 from orchestrator.errors import JournalError
 from orchestrator.events import Started
@@ -25,7 +26,6 @@ _BEGINS_S = 0.03
 _WITH_PROCESSES_S = 0.015  # is added where there are processes
 _SERVER_S = 0.05
 _TIMES = 2
-_MODES = ("thread", "process")
 _LONG_S = 30.0  # nothing of this takes such a time
 _ENOUGH_S = 1.0
 _NOTHING = "name: {mode}\ntasks:\n  nothing:\n    function: time:monotonic\n    mode: {mode}\n"
@@ -88,13 +88,13 @@ def of_nothing(folder: str) -> Overhead:
     """Run jobs that do nothing, with files and runs in *folder*, and return what that takes."""
     found = Overhead()
     try:
-        for mode in _MODES:
+        for mode in FUNCTION_MODES:
             file = Path(folder, f"{mode}.yaml")
             if not file.exists():
                 file.write_text(_NOTHING.format(mode=mode), encoding="utf-8")
                 _run(folder, mode)  # orch has never seen it
         for _ in range(_TIMES):
-            for mode in _MODES:
+            for mode in FUNCTION_MODES:
                 _take_in(found, _run(folder, mode), processes=mode == "process")
     except (subprocess.SubprocessError, OSError, JournalError):
         return Overhead()
@@ -104,8 +104,9 @@ def of_nothing(folder: str) -> Overhead:
 def _run(folder: str, mode: str) -> list[Any]:
     """Run the job that does nothing, and return the events of the run."""
     state = Path(folder, mode)
+    options = ["-q", "--state-dir", str(state)]
     subprocess.run(
-        [sys.executable, "-m", "orchestrator", "run", f"{state}.yaml", "-q", "--state-dir", state],
+        [sys.executable, "-P", "-m", "orchestrator", "run", f"{state}.yaml", *options],
         check=True, timeout=_LONG_S, stdin=subprocess.DEVNULL, capture_output=True,
     )  # fmt: skip
     return list(Record(runs(state)[0]).events())
@@ -117,8 +118,10 @@ def _take_in(found: Overhead, events: Sequence[Any], *, processes: bool) -> None
         found.servers.append(served([shot for _, shot, _ in shots_of(events)])[1])
 
 
-def of_imports(root: str, modules: Sequence[str]) -> dict[str, float]:
-    """Return how long *modules* take to import, one after the other, from *root* and elsewhere."""
+def of_imports(
+    root: str, environment: Mapping[str, str], modules: Sequence[str]
+) -> dict[str, float]:
+    """Return how long *modules* take to import, one after the other, in the job's *environment*."""
     argv = [sys.executable, "-P", importing.__file__]
     asked = json.dumps([root, list(modules)]).encode()
     seen: dict[str, list[float]] = {}
@@ -127,7 +130,7 @@ def of_imports(root: str, modules: Sequence[str]) -> dict[str, float]:
         try:
             said = subprocess.run(
                 argv, input=asked, check=True, timeout=_LONG_S, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, cwd=root,
+                stderr=subprocess.DEVNULL, cwd=root, env=environment,
             )  # fmt: skip
             answer = json.loads(said.stdout.splitlines()[-1])
         except (subprocess.SubprocessError, OSError, LookupError, ValueError):

@@ -72,14 +72,14 @@ def simplified(
 
 def replay(
     plan: Plan,
-    loads: Mapping[str, Load],
+    loads: Mapping[str, Sequence[Load]],
     cpus: float,
     *,
     free_threads: bool = False,
     ready_s: float = 0.0,
     imports: Mapping[str, float] | None = None,
 ) -> float:
-    """Return the seconds from the first start to the last end; *loads* by tasks.
+    """Return the seconds from the first start to the last end; *loads* of instances, by tasks.
 
     With *free_threads* nobody waits for the GIL. Processes can be forked from *ready_s* on. The
     first function of a module on a thread imports it, for as many seconds as *imports* has for
@@ -96,8 +96,9 @@ def replay(
                 said = Decided(action.task, False, now), Expanded(action.task, "[]", 0, now)
                 scheduler.apply(said[not rests])
             elif isinstance(action, Started):
-                name = action.task.partition(".")[0]
-                load, mode = loads.get(name, Load(0.0)), plan.tasks[name].mode
+                name, _, index = action.task.partition(".")
+                each, mode = loads.get(name, _NO_LOAD), plan.tasks[name].mode
+                load = each[int(index or 0) % len(each)]
                 begins = now
                 if mode == "process":
                     begins = ready_s
@@ -120,6 +121,9 @@ def replay(
 def module_of(task: PlanTask) -> str:
     """Return the name of the module that the task's function is from."""
     return (task.function or "").partition(":")[0]
+
+
+_NO_LOAD = (Load(0.0),)
 
 
 @dataclass(slots=True)

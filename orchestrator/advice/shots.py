@@ -13,7 +13,8 @@ from orchestrator.events import Cost, Ended, Started
 class Shot:
     """One attempt: seconds from its launch to its end, and what it took.
 
-    *lost_s* of that it waited, as far as can be told, because others were in its way.
+    *lost_s* of that it waited, as far as can be told, because others were in its way. *item* is the
+    index of its instance, if the task has instances.
     """
 
     seconds: float
@@ -21,6 +22,7 @@ class Shot:
     started_at: float
     ended_at: float
     lost_s: float = 0.0
+    item: int | None = None
 
 
 def shots_of(events: Sequence[Any]) -> Iterator[tuple[str, Shot, Ended]]:
@@ -32,4 +34,7 @@ def shots_of(events: Sequence[Any]) -> Iterator[tuple[str, Shot, Ended]]:
         elif isinstance(event, Ended) and event.outcome == "ok" and event.cost is not None:
             begun = started.get(event.task)
             if begun is not None:
-                yield event.task, Shot(event.at - begun, event.cost, begun, event.at), event
+                index = event.task.partition(".")[2]
+                item = int(index) if index else None
+                shot = Shot(event.at - begun, event.cost, begun, event.at, item=item)
+                yield event.task, shot, event

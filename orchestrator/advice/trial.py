@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from orchestrator import jsonio
 from orchestrator.advice.crowd import served
 from orchestrator.advice.shots import Shot, shots_of
 from orchestrator.clock import Clock
@@ -19,9 +21,9 @@ from orchestrator.loading import Loaded
 from orchestrator.places import create_run
 from orchestrator.plan import templates
 from orchestrator.plan.fill import items as items_of
-from orchestrator.plan.model import NO_RETRY, PlanTask
+from orchestrator.plan.model import PlanTask
 from orchestrator.plan.prepare import Preparer
-from orchestrator.records import fields_of
+from orchestrator.records import replaced
 from orchestrator.running import Run
 from orchestrator.spec.words import quote
 
@@ -76,21 +78,34 @@ class Way(NamedTuple):
 THREAD = Way("thread")
 
 
+class Call(NamedTuple):
+    """What a task is called with, filled in: *item* is the index of its instance, if it has any."""
+
+    item: int | None
+    filled: dict[str, Any]
+
+
 class Trials:
-    """Runs functions of *loaded*; *outputs* are those of earlier tasks, as JSON data, by names.
+    """Runs functions of *loaded* in *folder*; *outputs* are those of earlier tasks, by names.
 
     *say* is told where a signal has them stop.
     """
 
     def __init__(
-        self, loaded: Loaded, outputs: Mapping[str, Any], state: str, say: Callable[[str], None]
+        self, loaded: Loaded, outputs: dict[str, Any], folder: str, say: Callable[[str], None]
     ) -> None:
         self._loaded, self._outputs, self._say = loaded, outputs, say
-        self.folder = state
+        self.folder = folder
         self.servers: list[float] = []  # how long each run of processes waited for what forks them
 
-    def arguments(self, task: PlanTask) -> list[dict[str, Any]]:
-        """Return what *task* is called with, filled in, for each of its instances.
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a run of the job."""
+        own = self._loaded.environment
+        return {name: value for name, value in own.items() if value is not None}
+
+    def calls(self, task: PlanTask) -> list[Call]:
+        """Return what *task* is called with, for each of its instances.
 
         Raises ``TemplateError``: an output is looked up that is not known.
         """
@@ -110,21 +125,19 @@ class Trials:
                 f"it needs the output of {what}, which no recorded run has: run the job first"
             ) from error
 
-    def _filled(self, task: PlanTask, preparer: Preparer) -> list[dict[str, Any]]:
+    def _filled(self, task: PlanTask, preparer: Preparer) -> list[Call]:
         scope = preparer.scope(task, None, self._outputs)
         if task.many and task.items is None and task.foreach is not None:
-            task = replace_fields(task, items=items_of(templates.fill(task.foreach, scope)))
+            task = replaced(task, items=items_of(templates.fill(task.foreach, scope)))
         indices: Sequence[int | None] = [None] if task.items is None else range(len(task.items))
         found = []
         for index in indices:
             inner = preparer.scope(task, index, self._outputs)
             filled = {key: templates.fill(getattr(task, key), inner) for key in _FILLED}
-            found.append({key: value for key, value in filled.items() if value})
+            found.append(Call(index, {key: value for key, value in filled.items() if value}))
         return found
 
-    def run(
-        self, task: PlanTask, way: Way, calls: Sequence[Mapping[str, Any]], *, alone: int
-    ) -> list[Shot]:
+    def run(self, task: PlanTask, way: Way, calls: Sequence[Call], *, alone: int) -> list[Shot]:
         """Run *task* in that *way*, once for each of *calls*, and return the attempts in order.
 
         The first *alone* of them one after the other, and then the others, all at once.
@@ -134,13 +147,12 @@ class Trials:
         for order, call in enumerate(calls):
             name = f"t{order}"
             needs = (f"t{min(order, alone) - 1}",) if order and alone else ()
-            tasks[name] = replace_fields(
+            tasks[name] = replaced(
                 task, name=name, order=order, needs=needs, mode=way.mode, start=way.start,
                 run_when="succeeded", auto=False, when=None, foreach=None, items=None,
-                replicas=None, retry=NO_RETRY, skip=None, templated=False,
-                allow_failure=False, resources={}, **call,
+                replicas=None, skip=None, templated=False, allow_failure=False, **call.filled,
             )  # fmt: skip
-        plan = replace_fields(
+        plan = replaced(
             self._loaded.plan, tasks=tasks, queues={}, pipelines=[], timeout_s=None,
             concurrency="allow", threads=max(self._loaded.plan.threads, len(tasks)),
             processes=max(self._loaded.plan.processes, len(tasks)),
@@ -160,7 +172,7 @@ class Trials:
             )  # fmt: skip
             if finished.state == "cancelled":
                 raise Interrupted(run.ladder.last or signal.SIGTERM)
-            shots = _shots(run.path, task.name, way)
+            shots = self._shots(run.path, task, way, calls)
             if not way.is_forked:
                 return shots
             shots, server_s = served(shots)
@@ -168,6 +180,21 @@ class Trials:
             return shots
         finally:
             shutil.rmtree(state, ignore_errors=True)
+
+    def _shots(self, folder: str, task: PlanTask, way: Way, calls: Sequence[Call]) -> list[Shot]:
+        """Return the attempts of a trial. Raises ``TrialFailed`` where one did not succeed."""
+        events = list(Record(folder).events())
+        ends = {name: (shot, ended) for name, shot, ended in shots_of(events)}
+        for event in events:
+            if isinstance(event, Ended) and event.outcome != "ok" and event.task not in ends:
+                error = event.error
+                said = f"{error.type}: {error.message}" if error is not None else event.outcome
+                why = f"task `{task.name}` failed as {way}: {said.splitlines()[0]}"
+                raise TrialFailed(why)
+        if not task.many and task.name not in self._outputs:  # for tasks that look it up
+            output = ends["t0"][1].output
+            self._outputs[task.name] = {"output": jsonio.loads(output or "null")}
+        return [replace(ends[f"t{order}"][0], item=call.item) for order, call in enumerate(calls)]
 
 
 class _Stops:
@@ -181,25 +208,8 @@ class _Stops:
     def told(self, events: Sequence[Any]) -> None:
         """Say that what is measured was asked to stop."""
         for event in events:
-            if isinstance(event, StopAsked) and not event.force:
+            if isinstance(event, StopAsked) and event.reason == "signal" and not event.force:
                 self._say("stopping: what is being measured was asked to end (again: at once)")
 
     def tick(self) -> None:
         """Nothing to do while nothing happens."""
-
-
-def _shots(folder: str, name: str, way: Way) -> list[Shot]:
-    """Return the attempts of a trial. Raises ``TrialFailed`` where one did not succeed."""
-    events = list(Record(folder).events())
-    for event in events:
-        if isinstance(event, Ended) and event.outcome != "ok":
-            error = event.error
-            said = f"{error.type}: {error.message}" if error is not None else event.outcome
-            raise TrialFailed(f"task `{name}` failed as {way}: {said.splitlines()[0]}")
-    by_name = {name: shot for name, shot, _ in shots_of(events)}
-    return [by_name[f"t{order}"] for order in range(len(by_name))]
-
-
-def replace_fields(record: Any, **changes: Any) -> Any:
-    """Return a copy of a task or a plan with other values of some fields."""
-    return type(record)(**{**fields_of(record), **changes})

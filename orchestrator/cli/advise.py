@@ -1,7 +1,7 @@
 """``orch advise FILE``: thread or process, from evidence."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # they bring along what runs are made of
 
 _NOTHING_S = 0.001
 _MOST_ROWS = 40
+_MOST_NAMES = 5
 
 
 def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
@@ -64,13 +65,13 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
         from orchestrator.advice import advising  # noqa: PLC0415 - after the fork
 
         verdict, hazards = advising.advice(
-            loaded, state, wanted if measure else (), times, sayer(quiet=as_json)
+            loaded, state, wanted, times if measure else None, sayer(quiet=as_json)
         )
     shown = [advice for name, advice in verdict.tasks.items() if not tasks or name in tasks]
     if as_json:
         emit_json(advising.document(loaded, verdict, shown, hazards))
     else:
-        emit(_text(_command(file, params), loaded, verdict, shown))
+        emit(_text(_command(file, params, tasks, state_dir), loaded, verdict, shown))
         for hazard in hazards:
             say(f"orch: warning: {printable(hazard.text())}")
     if apply:
@@ -79,37 +80,45 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
             emit(changed or "nothing to change\n")
 
 
-def _wanted(loaded: Loaded, names: list[str] | None) -> tuple[str, ...]:
-    """Return the functions that are asked for, or all. Raises ``UsageError``."""
+def _wanted(loaded: Loaded, names: list[str] | None) -> list[str] | None:
+    """Return the functions that are asked for; None for all. Raises ``UsageError``."""
     functions = [name for name, task in loaded.plan.tasks.items() if task.function is not None]
     for name in names or ():
         if name not in loaded.plan.tasks:
             raise UsageError(f"--task: no task {quote(name)}")
         if name not in functions:
             raise UsageError(f"--task: {quote(name)} is a program: it has one mode")
-    return tuple(names or functions)
+    return names or None
 
 
-def _ask(loaded: Loaded, names: tuple[str, ...], times: int, *, yes: bool) -> None:
+def _ask(loaded: Loaded, names: list[str] | None, times: int, *, yes: bool) -> None:
     """Ask whether the functions may be run. Raises ``UsageError``, ``EnvironmentFault``."""
     from orchestrator.advice.measure import measurable, most_attempts  # noqa: PLC0415 - if asked for
 
-    found = [task for task in measurable(loaded.plan) if task.name in names]
-    if found:
-        functions = ", ".join(sorted({printable(task.function or "") for task in found}))
-        most = max(most_attempts(loaded.plan, task, times) for task in found)
-        ask(
-            f"--measure runs {functions} up to {most} times on threads, and as often in processes",
-            yes=yes,
-        )
+    found = measurable(loaded.plan)
+    for name in names or ():
+        if name not in [task.name for task in found]:
+            raise UsageError(f"--measure: {quote(name)} cannot be run by itself: queues join it")
+    most: dict[str, int] = {}
+    for task in found:
+        if names is None or task.name in names:
+            function = printable(task.function or "")
+            most[function] = most.get(function, 0) + most_attempts(loaded.plan, task, times)
+    if most:
+        what = ", ".join(f"{function} up to {count} times" for function, count in most.items())
+        ask(f"--measure runs {what} in each mode, and imports their modules", yes=yes)
 
 
-def _command(file: str, params: list[str] | None) -> str | None:
+def _command(
+    file: str, params: list[str] | None, tasks: list[str] | None, state_dir: str | None
+) -> str | None:
     """Return how the same is asked again; None where the file came on stdin."""
     if file == STDIN:
         return None
-    given_params = [part for text in params or () for part in ("-p", text)]
-    return shlex.join(["orch", "advise", file, *given_params])
+    options = [part for text in params or () for part in ("-p", text)]
+    options += [part for name in tasks or () for part in ("--task", name)]
+    options += ["--state-dir", state_dir] if state_dir else []
+    return shlex.join(["orch", "advise", file, *options])
 
 
 def _text(
@@ -142,15 +151,34 @@ def _text(
         text += f"{more} more: --task, or --json for all\n"
     if short:
         text += f"{short} more take{'s' if short == 1 else ''} less than 1 ms: as they are\n"
+    return text + _conclusion(verdict, shown, following)
+
+
+def _conclusion(
+    verdict: "Verdict", shown: "Sequence[Advice]", following: "Callable[[str], str]"
+) -> str:
+    """Return what follows for the whole job, and what to do next."""
     if verdict.now_s is None or verdict.advised_s is None:
         asked = any(one.evidence == "none" and "not measured" in one.reason for one in shown)
-        return text + f"\nnothing is known of it yet{'' if asked else following('--measure')}\n"
+        return f"\nnothing is known of it yet{'' if asked else following('--measure')}\n"
+    least = "at least " if verdict.unknown else ""
+    text = "\n"
     if all(one.advised == one.mode for one in verdict.tasks.values()):
-        return text + f"\nthe modes are right: a run takes about {show(verdict.now_s)}\n"
-    saved = 1 - verdict.advised_s / verdict.now_s
-    unsure = any(one.advised != one.mode and one.confidence == "low" for one in shown)
-    return text + (
-        f"\nas advised a run takes about {show_finely(verdict.advised_s)} instead of "
-        f"{show_finely(verdict.now_s)} ({saved:.0%} less)"
-        f"{following('--measure' if unsure else '--apply')}\n"
-    )
+        known = "as far as is known " if verdict.unknown else ""
+        text += f"{known}the modes are right: a run takes {least}about {show(verdict.now_s)}\n"
+    else:
+        saved = 1 - verdict.advised_s / verdict.now_s
+        unsure = any(
+            one.advised != one.mode and one.confidence == "low" and one.evidence != "measured"
+            for one in shown
+        )
+        text += (
+            f"as advised a run takes {least}about {show_finely(verdict.advised_s)} instead of "
+            f"{show_finely(verdict.now_s)} ({saved:.0%} less)"
+            f"{following('--measure' if unsure else '--apply')}\n"
+        )
+    if verdict.unknown:
+        names = ", ".join(map(quote, verdict.unknown[:_MOST_NAMES]))
+        more = len(verdict.unknown) - _MOST_NAMES
+        text += f"nothing is known of {names}{f' and {more} more' if more > 0 else ''}\n"
+    return text

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 from orchestrator import keeper
 from orchestrator.cli.console import say
@@ -60,10 +62,19 @@ def measuring(*, kept: bool) -> Iterator[None]:
     if kept:
         keeper.keep()
     from orchestrator.advice.trial import Interrupted  # noqa: PLC0415 - after the fork
+    from orchestrator.signals import STOPPING, end_by  # noqa: PLC0415 - after the fork
 
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    for number in STOPPING:  # also between trials, which have handlers of their own
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
         yield
     except Interrupted as error:
-        from orchestrator.signals import end_by  # noqa: PLC0415 - seldom
-
         end_by(error.number)
+    finally:
+        for number in STOPPING:
+            if signal.getsignal(number) is stop:
+                signal.signal(number, signal.SIG_DFL)

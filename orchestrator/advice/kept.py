@@ -1,0 +1,113 @@
+"""What was measured, kept in the state directory: what took minutes to see is not forgotten.
+
+It counts for as long as the task is what it was, on the same Python; measuring again replaces it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from orchestrator.advice.evidence import Evidence
+from orchestrator.advice.known import Crowd, Known
+from orchestrator.advice.modes import in_mode
+from orchestrator.advice.overhead import Overhead
+from orchestrator.advice.shots import Shot
+from orchestrator.digests import Digests
+from orchestrator.events import Cost
+from orchestrator.loading import Loaded
+from orchestrator.pythons import tag
+
+FILE = "measured.json"
+
+
+def keep(evidence: Evidence, loaded: Loaded, state: str, names: Collection[str]) -> None:
+    """Write down what was measured of tasks *names*; a disk that is full is no reason to fail."""
+    path = Path(state, FILE)
+    jobs = _read(path)
+    job = jobs.setdefault(loaded.plan.name, {"tasks": {}})
+    marks = _marks(loaded)
+    for name in names:
+        if evidence.tasks[name].measured:
+            job["tasks"][name] = {"of": marks[name], **_written(evidence.tasks[name])}
+    overhead = evidence.overhead
+    job["runs"] = [overhead.begins.get(False, []), overhead.begins.get(True, []), overhead.servers]
+    job["imports"] = {**job.get("imports", {}), **overhead.imports}
+    beside = path.with_name(f"{FILE}.{os.getpid()}")
+    with suppress(OSError):
+        beside.write_text(json.dumps(jobs), encoding="utf-8")
+        beside.replace(path)
+
+
+def recall(evidence: Evidence, loaded: Loaded, state: str) -> None:
+    """Add what was measured of tasks that are still what they were."""
+    job = _read(Path(state, FILE)).get(loaded.plan.name)
+    if job is None:
+        return
+    marks = _marks(loaded)
+    with suppress(LookupError, TypeError, ValueError):  # of another orch: as if it were not there
+        found = {
+            name: _taken_up(entry)
+            for name, entry in job["tasks"].items()
+            if entry["of"] == marks.get(name)
+        }
+        without, beside, servers = job["runs"]
+        seen = Overhead({False: without, True: beside}, servers, job["imports"])
+        for name, known in found.items():
+            before = evidence.tasks[name]
+            known.chances, known.starts = before.chances, before.starts
+            known.failed, known.runs = before.failed, before.runs
+            evidence.tasks[name] = known
+        if found:
+            evidence.overhead.fill(seen)
+            evidence.overhead.imports = seen.imports
+
+
+def _marks(loaded: Loaded) -> dict[str, str]:
+    """Return what tells whether a task is what it was, whatever mode it has now, by names."""
+    digests = Digests(loaded.plan, loaded.draft.env, loaded.checker.module_file)
+    return {
+        name: f"{digests.of(in_mode(task, 'thread'))} {tag()}"
+        for name, task in loaded.plan.tasks.items()
+        if task.function is not None
+    }
+
+
+def _written(known: Known) -> dict[str, Any]:
+    return {
+        "shots": {
+            mode: [[shot.seconds, list(shot.cost), shot.lost_s, shot.item] for shot in shots]
+            for mode, shots in known.shots.items()
+        },
+        "together": {mode: list(crowd) for mode, crowd in known.together.items()},
+        "copies": known.copies,
+        "first_s": known.first_s,
+    }
+
+
+def _taken_up(entry: dict[str, Any]) -> Known:
+    return Known(
+        {
+            mode: [
+                Shot(seconds, Cost(*cost), 0.0, seconds, lost_s, item)
+                for seconds, cost, lost_s, item in shots
+            ]
+            for mode, shots in entry["shots"].items()
+        },
+        {mode: Crowd(*crowd) for mode, crowd in entry["together"].items()},
+        copies=entry["copies"],
+        measured=True,
+        first_s=entry["first_s"],
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
