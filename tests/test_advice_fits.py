@@ -158,6 +158,9 @@ def test_a_damaged_memory_of_measurements(funcs: Builder, text: str) -> None:
     done = funcs.orch("advise", "job.yaml", "--json")
     assert done.code == 0, done.err
     assert done.tasks["a"]["evidence"] == "none"
+    done = funcs.orch("advise", "job.yaml", *MEASURE, "--json")
+    assert done.code == 0, done.err
+    assert funcs.orch("advise", "job.yaml", "--json").tasks["a"]["evidence"] == "measured"
 
 
 def test_what_is_not_known_is_said(funcs: Builder) -> None:

@@ -29,22 +29,28 @@ def keep(evidence: Evidence, loaded: Loaded, state: str, names: Collection[str])
     """Write down what was measured of tasks *names*; a disk that is full is no reason to fail."""
     path = Path(state, FILE)
     jobs = _read(path)
-    job = jobs.setdefault(loaded.plan.name, {"tasks": {}})
-    marks = _marks(loaded)
+    job, marks, overhead = jobs.get(loaded.plan.name), _marks(loaded), evidence.overhead
+    kept = job.get("tasks") if isinstance(job, dict) else None
+    tasks = {name: kept[name] for name in marks if name in kept} if isinstance(kept, dict) else {}
     for name in names:
         if evidence.tasks[name].measured:
-            job["tasks"][name] = {"of": marks[name], **_written(evidence.tasks[name])}
-    overhead = evidence.overhead
-    job["runs"] = [overhead.begins.get(False, []), overhead.begins.get(True, []), overhead.servers]
-    job["imports"] = {**job.get("imports", {}), **overhead.imports}
+            tasks[name] = {"of": marks[name], **_written(evidence.tasks[name])}
+    jobs[loaded.plan.name] = {
+        "tasks": tasks,
+        "runs": [overhead.begins.get(False, []), overhead.begins.get(True, []), overhead.servers],
+        "imports": overhead.imports,
+    }
     beside = path.with_name(f"{FILE}.{os.getpid()}")
     with suppress(OSError):
         beside.write_text(json.dumps(jobs), encoding="utf-8")
         beside.replace(path)
 
 
-def recall(evidence: Evidence, loaded: Loaded, state: str) -> None:
-    """Add what was measured of tasks that are still what they were."""
+def recall(evidence: Evidence, loaded: Loaded, state: str, *, overhead: bool = True) -> None:
+    """Add what was measured of tasks that are still what they were.
+
+    With *overhead* also how long runs took to begin, where no recorded run tells.
+    """
     job = _read(Path(state, FILE)).get(loaded.plan.name)
     if job is None:
         return
@@ -63,8 +69,9 @@ def recall(evidence: Evidence, loaded: Loaded, state: str) -> None:
             known.failed, known.runs = before.failed, before.runs
             evidence.tasks[name] = known
         if found:
-            evidence.overhead.fill(seen)
             evidence.overhead.imports = seen.imports
+        if found and overhead:
+            evidence.overhead.fill(seen)
 
 
 def _marks(loaded: Loaded) -> dict[str, str]:
