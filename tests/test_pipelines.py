@@ -150,6 +150,33 @@ def test_a_function_that_leaves_early(job: Builder, stage: str, mode: str) -> No
 
 
 @pytest.mark.parametrize("mode", FUNCTION_MODES)
+def test_a_publisher_whose_stream_cannot_be_flushed(job: Builder, mode: str) -> None:
+    """Whatever its stream raises at the end, all that it has published arrives, and it ends."""
+    job.module(
+        MODULE
+        + """
+class Odd:
+    def write(self, text): pass
+    def flush(self): raise TypeError("never flushed")
+
+def gives():
+    sys.stdout = Odd()
+    yield from range(100)
+"""
+    )
+    job.tasks(
+        f"""
+        give: {{mode: {mode}, function: "m:gives", publish: q, timeout: 10s}}
+        take: {{mode: process, function: "m:count", consume: q}}
+        """,
+        head="queues: {q: }",
+    )
+    done = job.run("--json")
+    assert done.code == 0, done.err
+    assert done.tasks["take"]["output"] == 100
+
+
+@pytest.mark.parametrize("mode", FUNCTION_MODES)
 def test_generator_is_closed(job: Builder, mode: str) -> None:
     """Who publishes gets ``GeneratorExit`` where it yields, and where it waits for items."""
     job.module(

@@ -1,7 +1,7 @@
-"""The ends of queues in the process of a task of mode ``process``.
+"""The ends of queues inside a process or an interpreter of a task.
 
-Imported by that process only, which is to start fast. Items come and go as lines through pipes; the
-process counts in shared memory what its iterator hands out.
+Imported there only, where all is to start fast. Items come and go as lines through pipes; what the
+iterator hands out is counted in shared memory.
 """
 
 from __future__ import annotations
@@ -163,12 +163,14 @@ class _Writer:
             self._write()
 
     def finish(self) -> None:
-        """Write what is kept, and end the thread that writes."""
+        """Write what is kept, and end the thread that writes, also where that cannot be written."""
         with self._lock:
-            self._write()
-            self.closed = True
-            if self._armed.locked():
-                self._armed.release()
+            try:
+                self._write()
+            finally:
+                self.closed = True
+                if self._armed.locked():
+                    self._armed.release()
 
     def _arm(self) -> None:
         if self._thread is None:

@@ -1,7 +1,7 @@
-"""The process of a task of mode ``process``: call one function, leave its result, end.
+"""Inside a process or an interpreter of a task: call one function, leave its result, end.
 
-Run as a file, by its path, so that no name in the working directory stands in for a module of orch.
-It imports as little as it can: each attempt pays for it.
+For a process run as a file, by its path, so that no name in the working directory stands in for a
+module of orch. It imports as little as it can: each attempt pays for it.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ def main(letter: int) -> int:
         functions.place_root(root)
         pid = os.getpid()
         meter = Meter(launched)
-        outcome, output, failure = functions.call(function, args, kwargs, ends, meter.begins)
-        if os.getpid() != pid:
-            os._exit(0)  # the function forked, and came back twice
-        cost = meter.cost()
-        if failure is not None and failure.traceback:
-            with suppress(Exception):
-                sys.stderr.write(failure.traceback)
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):
-                pass  # the task closed it, or put something else there
-        if ends is not None:
-            ends.finish()
+        try:
+            outcome, output, failure = functions.call(function, args, kwargs, ends, meter.begins)
+            if os.getpid() != pid:
+                os._exit(0)  # the function forked, and came back twice
+            cost = meter.cost()
+            if failure is not None and failure.traceback:
+                with suppress(Exception):
+                    sys.stderr.write(failure.traceback)
+            for name in ("stdout", "stderr"):
+                with suppress(Exception):  # the task closed it, or put something else there
+                    getattr(sys, name).flush()
+        finally:
+            if ends is not None:  # an interpreter waits for the thread that writes to have ended
+                ends.finish()
         file.seek(0)
         file.truncate()
         file.write(json.dumps([RESULT, outcome, output, failure, cost]).encode())
