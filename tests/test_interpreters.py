@@ -68,6 +68,30 @@ def burns():
 def alone():
     import orjson
 """
+# Each takes away what its result goes to.
+LOSES = """
+import os, sys
+
+def letters():
+    open("ran", "w").close()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if "memfd:orch " in os.readlink("/proc/self/fd/" + name):
+                yield int(name)
+        except OSError:
+            pass  # it was that of the folder
+
+def closes():
+    for letter in letters(): os.close(letter)
+
+class Leaves:
+    def write(self, text): pass
+    def flush(self): sys.exit("from flush")
+
+def leaves_late():
+    [*letters()]
+    sys.stdout = Leaves()
+"""
 
 
 @pytest.fixture
@@ -149,6 +173,18 @@ def test_module_that_cannot_be_loaded_there(funcs: Builder) -> None:
     task = funcs.run("--json").tasks["a"]
     assert "launch_failed" == task["outcome"]
     assert "`thread` and `process` can" in task["error"]["message"]
+
+
+@pytest.mark.parametrize("mode", ["process", "interpreter"])
+@pytest.mark.parametrize("how", ["closes", "leaves_late"])
+def test_result_that_is_lost(funcs: Builder, mode: str, how: str) -> None:
+    """A function that ran and whose result cannot be had has failed, and its attempt ends."""
+    funcs.module(LOSES, "loses")
+    funcs.tasks(f"a: {{mode: {mode}, function: 'loses:{how}', timeout: 10s}}")
+    done = funcs.run("--json")
+    assert (1, "failed") == (done.code, done.tasks["a"]["outcome"])
+    assert done.tasks["a"]["error"]["type"] in ("ExitStatus", "NoResult")
+    assert (funcs.root / "ran").exists()
 
 
 def test_given_up(funcs: Builder) -> None:

@@ -13,13 +13,17 @@ from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 RESULT = "result"
 
 
-def main(letter: int) -> int:
-    """Do what the file behind descriptor *letter* says and write there how it went."""
+def main(letter: int, begun: Callable[[], None] | None = None) -> int:
+    """Do what the file behind descriptor *letter* says and write there how it went.
+
+    *begun* is called when the function has been imported and is about to be called.
+    """
     os.set_inheritable(letter, False)
     with open(letter, "r+b", closefd=False) as file:
         file.seek(0)
@@ -28,8 +32,14 @@ def main(letter: int) -> int:
         functions.place_root(root)
         pid = os.getpid()
         meter = Meter(launched)
+
+        def begins() -> None:
+            if begun is not None:
+                begun()
+            meter.begins()
+
         try:
-            outcome, output, failure = functions.call(function, args, kwargs, ends, meter.begins)
+            outcome, output, failure = functions.call(function, args, kwargs, ends, begins)
             if os.getpid() != pid:
                 os._exit(0)  # the function forked, and came back twice
             cost = meter.cost()

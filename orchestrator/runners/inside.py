@@ -18,13 +18,15 @@ def main(
 ) -> None:
     """Do what *letter* says, with *out* and *err* as standard streams.
 
-    *token* is shared memory whose first byte says whether the attempt is to stop; *said* are the
-    task's name, the attempt's number, the id of the run and the socket where orch listens.
+    *token* is shared memory: its first byte says whether the attempt is to stop, its second one
+    whether the function was called. *said* are the task's name, the attempt's number, the id of the
+    run and the socket where orch listens.
     """
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as this lasts
     sys.stdout, sys.stderr = _stream(out), _stream(err)
-    current.become(_InterpreterAttempt(*said, token))
-    child.main(letter)
+    attempt = _InterpreterAttempt(*said, token)
+    current.become(attempt)
+    child.main(letter, attempt.begins)
 
 
 def _stream(descriptor: int) -> TextIO:
@@ -40,6 +42,10 @@ class _InterpreterAttempt(current.OwnAttempt):
     def __init__(self, name: str, number: int, run_id: str, socket: str, token: memoryview) -> None:
         super().__init__(name, number, run_id, socket)
         self._token = token
+
+    def begins(self) -> None:
+        """Say that what goes wrong from here on is the function's."""
+        self._token[1] = True
 
     def cancelled(self) -> bool:
         """Tell whether the attempt was asked to stop."""

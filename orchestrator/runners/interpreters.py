@@ -18,14 +18,14 @@ from orchestrator import descriptors
 from orchestrator.events import Ended, Failure, Postponed, Returned
 from orchestrator.places import open_output
 from orchestrator.runners.folders import FolderError, enter_own_folder, unshare_folder
-from orchestrator.runners.letters import answer_in, letter_to
+from orchestrator.runners.letters import NO_ANSWER, answer_in, letter_to
 from orchestrator.runners.shortage import shortage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from orchestrator.events import Attempt
+    from orchestrator.events import Attempt, Outcome
     from orchestrator.queues.child import Joint
     from orchestrator.queues.registry import Pipes, Queues
     from orchestrator.runners import Now, Post
@@ -37,7 +37,10 @@ _CODE = "from orchestrator.runners import inside\ninside.main(letter, out, err, 
 
 
 class _Work:
-    """An attempt under way, and what it holds; *token* says to it whether it is to stop."""
+    """An attempt under way, and what it holds.
+
+    *token* says to it whether it is to stop, and it says there whether its function was called.
+    """
 
     __slots__ = ("attempt", "carried", "given_up", "joint", "letter", "pipes", "streams", "token")
 
@@ -48,7 +51,7 @@ class _Work:
         self.streams: list[int] = []
         self.joint: list[int] = []
         self.pipes: Pipes | None = None
-        self.token = bytearray(1)
+        self.token = bytearray(2)
         self.given_up = False
 
     def take_ends(self, joint: Joint) -> Joint:
@@ -150,20 +153,17 @@ class InterpreterRunner:
 
     def _run(self, work: _Work) -> None:
         """Call the function in an interpreter; tell its end, whatever goes wrong."""
-        failure = None
+        answer, wrong = NO_ANSWER, None
         try:
-            self._enter_folder(work.attempt.cwd)
-            self._call(work)
-        except FolderError as error:
-            failure = Failure("LaunchError", str(error))
-        except Exception as error:  # noqa: BLE001 - of orch or of Python itself: it is told
-            failure = Failure("LaunchError", f"{type(error).__name__}: {error}")
-        work.give_back()
-        answer = answer_in(work.letter)
-        if answer[0] is None:
-            failure = failure or Failure("LaunchError", "the interpreter left no result")
-            answer = "launch_failed", None, failure, None
-        self._watcher.after_heard(lambda: self._ended(work, answer))
+            try:
+                self._enter_folder(work.attempt.cwd)
+                self._call(work)
+            finally:
+                work.give_back()
+                answer = answer_in(work.letter)
+        except BaseException as error:  # noqa: BLE001 - of orch or of Python itself: it is told
+            wrong = error
+        self._watcher.after_heard(lambda: self._ended(work, answer, wrong))
 
     def _enter_folder(self, folder: str | None) -> None:
         """Give the thread a directory of its own, so that what it changes is not all others'."""
@@ -190,7 +190,7 @@ class InterpreterRunner:
         finally:
             interpreter.close()
 
-    def _ended(self, work: _Work, answer: Answer) -> None:
+    def _ended(self, work: _Work, answer: Answer, wrong: BaseException | None) -> None:
         attempt = work.attempt
         key = (attempt.task, attempt.number)
         if work.given_up:
@@ -198,7 +198,8 @@ class InterpreterRunner:
             return
         del self._works[key]
         outcome, output, error, cost = answer
-        assert outcome is not None
+        if outcome is None:
+            outcome, error = _without_answer(wrong, called=bool(work.token[1]))
         if error is not None and error.type == "ImportError" and _NOT_THERE in error.message:
             error = error._replace(message=f"{error.message}; `thread` and `process` can")
         ended = Ended(*key, outcome, self._now(), output=output, error=error)
@@ -240,3 +241,24 @@ class InterpreterRunner:
             work.token[0] = True
             if work.pipes is not None:
                 work.pipes.cancel()
+
+
+def _without_answer(wrong: BaseException | None, *, called: bool) -> tuple[Outcome, Failure]:
+    """Return how an attempt went that left no result; *called*: its function was."""
+    if isinstance(wrong, FolderError):
+        return "launch_failed", Failure("LaunchError", str(wrong))
+    said = ""
+    if wrong is not None:
+        name, message = _raised(wrong)
+        said = f": {name}: {message}"
+    if called:
+        return "failed", Failure("NoResult", f"the interpreter left no result{said}")
+    return "launch_failed", Failure("LaunchError", f"no interpreter to be had{said}")
+
+
+def _raised(wrong: BaseException) -> tuple[str, str]:
+    """Return the type and the text of what was raised, also where that was in the interpreter."""
+    found = getattr(wrong, "excinfo", None)
+    if found is None:
+        return type(wrong).__name__, str(wrong)
+    return found.type.__name__, found.msg or ""

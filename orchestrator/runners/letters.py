@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 
 from orchestrator.events import Cost, Failure
 from orchestrator.runners import child
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.queues.child import Joint
 
     Answer = tuple[Outcome | None, str | None, Failure | None, Cost | None]
+
+NO_ANSWER: Answer = None, None, None, None
 
 
 def letter_to(attempt: Attempt, root: str, joint: Joint | None, launched: float) -> tuple[int, int]:
@@ -38,17 +41,14 @@ def letter_to(attempt: Attempt, root: str, joint: Joint | None, launched: float)
 
 def answer_in(letter: int) -> Answer:
     """Read what the other side left, and close *letter*; no outcome where it left nothing."""
-    with open(letter, "rb") as file:
-        file.seek(0)
-        data = file.read()
-    try:
-        kind, outcome, output, failure, cost = json.loads(data)
+    with suppress(Exception):  # the task wrote into what was not its own, or closed it
+        with open(letter, "rb") as file:
+            file.seek(0)
+            kind, outcome, output, failure, cost = json.loads(file.read())
         if kind == child.RESULT:
             known = Cost(*cost) if cost else None
             return outcome, output, Failure(*failure) if failure else None, known
-    except (ValueError, TypeError):
-        pass  # the task wrote into what was not its own
-    return None, None, None, None
+    return NO_ANSWER
 
 
 def _anonymous_file() -> int:
