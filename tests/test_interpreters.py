@@ -5,7 +5,9 @@ What it has in common with the other modes stands with those: ``FUNCTION_MODES``
 # ruff: noqa: SIM300 - expected == actual
 
 import os
+import shlex
 import signal
+import sys
 
 import pytest
 
@@ -67,6 +69,23 @@ def burns():
 
 def alone():
     import orjson
+
+def gives(): yield from range(100)
+def passes(items): yield from items
+def takes(items): return [*items]
+"""
+# The same orch; but there is no memory for the first interpreter until items wait for it.
+SHORT = """
+import select
+from orchestrator.cli import main
+from orchestrator.runners.interpreters import InterpreterRunner
+call = InterpreterRunner._call
+def first(self, work):
+    InterpreterRunner._call = call
+    select.select([work.joint[1]], [], [])
+    raise MemoryError
+InterpreterRunner._call = first
+main()
 """
 # Each takes away what its result goes to.
 LOSES = """
@@ -185,6 +204,31 @@ def test_result_that_is_lost(funcs: Builder, mode: str, how: str) -> None:
     assert (1, "failed") == (done.code, done.tasks["a"]["outcome"])
     assert done.tasks["a"]["error"]["type"] in ("ExitStatus", "NoResult")
     assert (funcs.root / "ran").exists()
+
+
+def test_without_descriptors_attempts_wait(funcs: Builder) -> None:
+    """Where there are too few to make an interpreter attempts wait, and succeed at their first."""
+    task = "mode: interpreter, function: 'm:burns', foreach: '{{ range(60) }}'"
+    funcs.tasks(f"a: {{{task}}}", "limits: {processes: 60}")
+    done = funcs.shell("ulimit -n 64; orch run job.yaml --json")
+    assert 0 == done.code, done.err
+    assert 1 == done.err.count("tasks wait for the system")
+    assert {("ok", 1)} == {
+        (each["outcome"], each["attempts"]) for each in done.tasks["a"]["instances"].values()
+    }
+
+
+def test_want_of_means_in_a_pipeline(funcs: Builder) -> None:
+    """One that has its ends of queues, and no interpreter, starts again and misses no item."""
+    funcs.tasks("""
+        give: {mode: thread, function: "m:gives", publish: q}
+        pass: {mode: interpreter, function: "m:passes", consume: q, publish: r}
+        take: {mode: process, function: "m:takes", consume: r}
+    """, "queues: {q: {maxsize: 5}, r: }")  # fmt: skip
+    done = funcs.shell(f"{shlex.join([sys.executable, '-P', '-c', SHORT])} run job.yaml --json")
+    assert 0 == done.code, done.err
+    assert "the system has no more memory (ENOMEM)" in done.err
+    assert [*range(100)] == done.tasks["take"]["output"]
 
 
 def test_given_up(funcs: Builder) -> None:

@@ -19,7 +19,7 @@ from orchestrator.events import Ended, Failure, Postponed, Returned
 from orchestrator.places import open_output
 from orchestrator.runners.folders import FolderError, enter_own_folder, unshare_folder
 from orchestrator.runners.letters import NO_ANSWER, answer_in, letter_to
-from orchestrator.runners.shortage import shortage
+from orchestrator.runners.shortage import shortage, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,9 +116,6 @@ class InterpreterRunner:
         except (OSError, RuntimeError, MemoryError) as error:
             del self._works[key]
             self._failed_to_start(work, error)
-            return
-        if work.pipes is not None:
-            work.pipes.launched()
 
     def _prepare(self, work: _Work) -> None:
         """Make its files, its ends of queues and its letter. Raises ``OSError``."""
@@ -146,16 +143,22 @@ class InterpreterRunner:
             failure = Failure("LaunchError", f"no interpreter to be had: {error}")
             self._post(Ended(*key, "launch_failed", self._now(), error=failure))
             return
+        self._postpone(attempt, reason, made)
+
+    def _postpone(self, attempt: Attempt, reason: str, made: int = 2) -> None:
+        """Say that *attempt* is to be started again; so many output files of it were *made*."""
         for path in (attempt.stdout, attempt.stderr)[:made]:
             with suppress(OSError):
                 os.unlink(path)  # the next start makes it again
-        self._post(Postponed(*key, reason, self._now()))
+        self._post(Postponed(attempt.task, attempt.number, reason, self._now()))
 
     def _run(self, work: _Work) -> None:
         """Call the function in an interpreter; tell its end, whatever goes wrong."""
         answer, wrong = NO_ANSWER, None
         try:
             try:
+                if work.pipes is not None:
+                    work.pipes.launched()
                 self._enter_folder(work.attempt.cwd)
                 self._call(work)
             finally:
@@ -200,6 +203,11 @@ class InterpreterRunner:
         outcome, output, error, cost = answer
         if outcome is None:
             outcome, error = _without_answer(wrong, called=bool(work.token[1]))
+        if outcome == "launch_failed" and (reason := _lacked(wrong) or told(error)) is not None:
+            if work.pipes is not None:
+                work.pipes.settled(Ended(*key, outcome, self._now()), killed=False)
+            self._postpone(attempt, reason)
+            return
         if error is not None and error.type == "ImportError" and _NOT_THERE in error.message:
             error = error._replace(message=f"{error.message}; `thread` and `process` can")
         ended = Ended(*key, outcome, self._now(), output=output, error=error)
@@ -254,6 +262,16 @@ def _without_answer(wrong: BaseException | None, *, called: bool) -> tuple[Outco
     if called:
         return "failed", Failure("NoResult", f"the interpreter left no result{said}")
     return "launch_failed", Failure("LaunchError", f"no interpreter to be had{said}")
+
+
+def _lacked(wrong: BaseException | None) -> str | None:
+    """Return what the system had no more of when an interpreter was made, or began."""
+    if wrong is None:
+        return None
+    name, message = _raised(wrong)
+    if name == MemoryError.__name__:
+        return shortage(MemoryError())
+    return shortage(wrong) or told(Failure(name, message))
 
 
 def _raised(wrong: BaseException) -> tuple[str, str]:

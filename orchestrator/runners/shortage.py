@@ -6,6 +6,7 @@ Not a reason to fail: when others have ended there are means again.
 from __future__ import annotations
 
 import errno
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,12 +18,18 @@ _REASONS = {
     errno.EAGAIN: ("the system starts no more processes or threads", "ulimit -u, pids.max"),
     errno.ENOMEM: ("the system has no more memory", "ulimit -v, memory.max"),
 }
-_HINTS = {f"{text} ({errno.errorcode[number]})": hint for number, (text, hint) in _REASONS.items()}
+_NO_INTERPRETER = "Python can make no more interpreters"  # it does not say why
+_HINTS = {
+    **{f"{text} ({errno.errorcode[number]})": hint for number, (text, hint) in _REASONS.items()},
+    _NO_INTERPRETER: "ulimit -n, ulimit -v, memory.max",
+}
 
 
 def shortage(error: BaseException) -> str | None:
     """Return what the system has no more of, in words; None where *error* says something else."""
     number = error.errno if isinstance(error, OSError) else None
+    if type(error).__name__ == "InterpreterError":
+        return _NO_INTERPRETER
     if isinstance(error, MemoryError):
         number = errno.ENOMEM
     elif isinstance(error, RuntimeError) and "start new thread" in str(error):
@@ -34,10 +41,13 @@ def shortage(error: BaseException) -> str | None:
 
 def told(failure: Failure | None) -> str | None:
     """Return the same of what a failure of a function's module tells."""
-    if failure is None or not failure.message.startswith("[Errno "):
+    if failure is None:
         return None
-    number = failure.message.removeprefix("[Errno ").partition("] ")[0]
-    return shortage(OSError(int(number), "")) if number.isdecimal() else None
+    for number in _REASONS:
+        is_of_c = failure.type == "ImportError" and failure.message.endswith(os.strerror(number))
+        if is_of_c or failure.message.startswith(f"[Errno {number}] "):
+            return shortage(OSError(number, ""))
+    return None
 
 
 def hint(reason: str) -> str | None:
