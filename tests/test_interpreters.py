@@ -67,12 +67,22 @@ def hangs(gate):
 def burns():
     return sum(range(1_000_000))
 
+def home():
+    import orchestrator
+    return orchestrator.__file__
+
 def alone():
     import orjson
 
 def gives(): yield from range(100)
 def passes(items): yield from items
 def takes(items): return [*items]
+"""
+LIBRARY = """
+import sys
+sys.path[:0] = {path}
+import orchestrator
+print(orchestrator.__file__, orchestrator.run_job("job.yaml").tasks["a"].output)
 """
 # The same orch; but there is no memory for the first interpreter until items wait for it.
 SHORT = """
@@ -204,6 +214,16 @@ def test_result_that_is_lost(funcs: Builder, mode: str, how: str) -> None:
     assert (1, "failed") == (done.code, done.tasks["a"]["outcome"])
     assert done.tasks["a"]["error"]["type"] in ("ExitStatus", "NoResult")
     assert (funcs.root / "ran").exists()
+
+
+@pytest.mark.parametrize(("option", "folder"), [("-P", "other"), ("-S", "")])
+def test_it_has_this_orch(funcs: Builder, option: str, folder: str) -> None:
+    """Where Python would find another orch, or none at all, it imports the one that runs it."""
+    funcs.file("other/orchestrator/__init__.py", "raise ImportError('this is another one')")
+    funcs.tasks("a: {mode: interpreter, function: 'm:home'}")
+    command = shlex.join([sys.executable, option, "-c", LIBRARY.format(path=sys.path)])
+    done = funcs.shell(f"PYTHONPATH={folder} {command}")
+    assert 1 == len({*done.out.split()}), done
 
 
 def test_without_descriptors_attempts_wait(funcs: Builder) -> None:

@@ -33,7 +33,17 @@ if TYPE_CHECKING:
     from orchestrator.runners.letters import Answer
 
 _NOT_THERE = "does not support loading in subinterpreters"
-_CODE = "from orchestrator.runners import inside\ninside.main(letter, out, err, token, said)\n"
+# What is imported there is this orch: the new interpreter's path may have another one, or none.
+_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_CODE = """
+import sys
+sys.path.insert(0, folder)
+try:
+    from orchestrator.runners import inside
+finally:
+    sys.path.remove(folder)
+inside.main(letter, out, err, token, said)
+"""
 
 
 class _Work:
@@ -183,6 +193,7 @@ class InterpreterRunner:
         interpreter: Any = interpreters.create()
         try:
             interpreter.prepare_main(
+                folder=_FOLDER,
                 letter=work.letter,
                 out=work.streams[0],
                 err=work.streams[1],
