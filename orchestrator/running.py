@@ -132,15 +132,15 @@ class Run:
             keeper.begins(self.path, following or resume)
             stack.enter_context(self._guarded())
             stack.callback(journal.close)
-            threads = any(task.mode == "thread" for task in self.plan.tasks.values())
-            if threads:
+            modes = {task.mode for task in self.plan.tasks.values()}
+            if modes & INSIDE:
                 from orchestrator import surroundings  # noqa: PLC0415 - only if needed
 
                 stack.enter_context(surroundings.of_a_run())
             stack.enter_context(_surroundings(self._environment(), self.plan.root))
             if redirect:
                 stack.enter_context(_redirected(self.path))
-            if threads:
+            if "thread" in modes:
                 stack.enter_context(self._for_functions())
             runners = self._runners(stack)
             engine = Engine(
@@ -277,11 +277,16 @@ class Run:
         modes = {task.mode for task in self.plan.tasks.values()}
         runners: dict[str, Runner] = {}
         watcher = self._watcher(stack) if modes != {"thread"} or self.plan.queues else None
+        shared: Surroundings | None = None
+        if modes & INSIDE:
+            from orchestrator.surroundings import Surroundings  # noqa: PLC0415 - if needed
+
+            descriptors.share()
+            shared = Surroundings()
         if "thread" in modes:
             from orchestrator.runners.threads import ThreadRunner  # noqa: PLC0415 - if needed
 
-            descriptors.share()
-            runners["thread"] = ThreadRunner(self.id, post, now, self.queues)
+            runners["thread"] = ThreadRunner(self.id, post, now, self.queues, surroundings=shared)
         warm = self._warm(watcher, stack) if watcher is not None else None
         if watcher is not None and "process" in modes:
             from orchestrator.runners.processes import ProcessRunner  # noqa: PLC0415 - if needed
@@ -293,9 +298,15 @@ class Run:
                 InterpreterRunner,
             )
 
-            descriptors.share()
             runners["interpreter"] = InterpreterRunner(
-                self.plan.root, self.id, self._socket, post, now, watcher, self.queues
+                self.plan.root,
+                self.id,
+                self._socket,
+                post,
+                now,
+                watcher,
+                self.queues,
+                surroundings=shared,
             )
         if watcher is not None and "subprocess" in modes:
             from orchestrator.runners.programs import ProgramRunner  # noqa: PLC0415 - if needed

@@ -1,9 +1,11 @@
 """What all threads of a process share, and a task may change for the others without meaning to.
 
 Looked at after each attempt on a thread: working directory, ``os.environ``, locale and
-``sys.stdin``, ``stdout`` and ``stderr``. Not looked at: signal handlers, which Python sets in the
-main thread only, where no task runs; the umask, which cannot be read without being set; what C code
-sets in the environment past ``os.environ``.
+``sys.stdin``, ``stdout`` and ``stderr``. Interpreters share the first three of these: after an
+attempt in one the locale is looked at here, and the directory where the thread has none of its own;
+to its environment it sees itself. Not looked at: signal handlers, which Python sets in the main
+thread only, where no task runs; the umask, which cannot be read without being set; what C code sets
+in the environment past ``os.environ``.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from orchestrator.records import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
 _MAX_NAMES = 8
@@ -61,6 +63,16 @@ class Surroundings:
         self._locale = locale.setlocale(locale.LC_ALL, None)
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._lock = threading.Lock()
+        self.under_way: list[Callable[[object], bool]] = []
+        """Each tells of a runner whether an attempt of its runs but for the one that is given."""
+
+    def warning(self, work: object, changes: list[Change]) -> dict[str, Any]:
+        """Return what to log of *changes*, which were found after *work*.
+
+        What ran at the same time may have made them; then nobody is accused.
+        """
+        beside = any(runs_beside(work) for runs_beside in self.under_way)
+        return warning(changes, beside=beside)
 
     def are_kept(self, *, own_folder: bool) -> bool:
         """Tell whether all is as it was; takes about two microseconds.
@@ -93,6 +105,16 @@ class Surroundings:
                 found.append(self._folder_back())
         return [change for change in found if change is not None]
 
+    def put_back_outside(self, *, own_folder: bool) -> list[Change]:
+        """Do so after an attempt in an interpreter, which shares less with the others."""
+        if _runs[-1:] != [self._run]:
+            return []
+        with self._lock:
+            found = [self._locale_back()]
+            if not own_folder:
+                found.append(self._folder_back())
+        return [change for change in found if change is not None]
+
     def _environment(self) -> Change | None:
         replaced = os.environ is not self._environ
         os.environ = self._environ  # noqa: B003 - put back, not replaced
@@ -110,10 +132,7 @@ class Surroundings:
                 os.environ[name] = os.fsdecode(value)
         if not changed:
             return Change("os.environ", put_back=True) if replaced else None
-        shown = ", ".join(changed[:_MAX_NAMES])
-        if len(changed) > _MAX_NAMES:
-            shown += f" and {len(changed) - _MAX_NAMES} more"
-        return Change(f"environment ({shown})", put_back=True)
+        return of_environment(changed)
 
     def _standard_streams(self) -> Change | None:
         changed = []
@@ -147,6 +166,29 @@ class Surroundings:
             self._folder = now
             return Change("working directory", put_back=False)
         return Change("working directory", put_back=True)
+
+
+def of_environment(names: list[str]) -> Change:
+    """Return the change of these environment variables, which are put back."""
+    shown = ", ".join(names[:_MAX_NAMES])
+    if len(names) > _MAX_NAMES:
+        shown += f" and {len(names) - _MAX_NAMES} more"
+    return Change(f"environment ({shown})", put_back=True)
+
+
+def warning(changes: list[Change], *, beside: bool) -> dict[str, Any]:
+    """Return what to log of *changes*; *beside*: others may have made them."""
+    event = (
+        "what all threads share changed while the task ran, beside other tasks inside orch"
+        if beside
+        else "task changed what all threads share"
+    )
+    data = {"level": "warning", "event": event}
+    for name, put_back in (("put_back", True), ("not_put_back", False)):
+        if texts := ", ".join(what for what, done in changes if done is put_back):
+            data[name] = texts
+    data["hint"] = "mode: process"
+    return data
 
 
 def _working_directory() -> str:

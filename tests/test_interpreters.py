@@ -11,10 +11,10 @@ import sys
 
 import pytest
 
-from tests.builder import Builder
+from tests.builder import Builder, Result
 
 MODULE = """
-import os, sys, threading, time
+import locale, os, sys, threading, time
 from orchestrator import task
 
 seen = []
@@ -67,6 +67,26 @@ def hangs(gate):
 def burns():
     return sum(range(1_000_000))
 
+def sets(value, here, there):
+    os.environ["MINE"] = value
+    os.environ.pop("OLD", None)
+    with open(here, "w") as file:
+        file.write("\\n")
+    with open(there) as file:
+        file.readline()
+
+def locale_of(): return locale.setlocale(locale.LC_ALL)
+def set_locale(here=None, there=None):
+    locale.setlocale(locale.LC_ALL, "C")
+    if here is not None:
+        sets("x", here, there)
+        del os.environ["MINE"]
+def waits(here):
+    with open(here) as file:
+        file.readline()
+def leaves_folder(): os.chdir("/")
+def folder(): return os.getcwd()
+
 def home():
     import orchestrator
     return orchestrator.__file__
@@ -97,6 +117,16 @@ def first(self, work):
 InterpreterRunner._call = first
 main()
 """
+# The same orch, on a system that gives a thread no directory of its own.
+SHARED = """
+from orchestrator.cli import main
+from orchestrator.runners import interpreters
+def refuses():
+    raise OSError
+interpreters.unshare_folder = refuses
+main()
+"""
+BESIDE = "what all threads share changed while the task ran, beside other tasks inside orch"
 # Each takes away what its result goes to.
 LOSES = """
 import os, sys
@@ -224,6 +254,68 @@ def test_it_has_this_orch(funcs: Builder, option: str, folder: str) -> None:
     command = shlex.join([sys.executable, option, "-c", LIBRARY.format(path=sys.path)])
     done = funcs.shell(f"PYTHONPATH={folder} {command}")
     assert 1 == len({*done.out.split()}), done
+
+
+def _warnings(done: Result) -> list[tuple[str, str, str]]:
+    return [(line["task"], line["event"], line["put_back"]) for line in done.log
+            if "put_back" in line]  # fmt: skip
+
+
+def test_environment_is_put_back(funcs: Builder) -> None:
+    """What one has changed of it no later one finds, nor what two have that overlap."""
+    for name in ("set", "leave", "last"):
+        os.mkfifo(funcs.root / name)
+    funcs.tasks("""
+        a: {mode: interpreter, function: "m:sets", args: ["1", set, leave]}
+        a_has: {mode: subprocess, shell: true, command: "read x < set"}
+        b: {mode: interpreter, function: "m:sets", args: ["2", leave, last], needs: [a_has]}
+        b_may_end: {mode: subprocess, shell: true, command: "echo > last", needs: [a]}
+        c: {mode: interpreter, function: "m:env", args: [MINE, OLD], needs: [b]}
+    """, "limits: {processes: 4}")  # fmt: skip
+    done = funcs.run("--json", "--log-format", "json", OLD="old")
+    assert [None, "old"] == done.tasks["c"]["output"]
+    told = "task changed what all threads share"
+    expected = [("a", told, "environment (MINE, OLD)"), ("b", told, "environment (MINE)")]
+    assert expected == _warnings(done)
+
+
+def test_locale_is_put_back(funcs: Builder) -> None:
+    """It is one for the whole process: an interpreter that leaves it changed is told so."""
+    funcs.tasks("""
+        a: {mode: interpreter, function: "m:locale_of"}
+        b: {mode: interpreter, function: "m:set_locale", needs: [a]}
+        c: {mode: thread, function: "m:locale_of", needs: [b]}
+    """)
+    done = funcs.run("--json", "--log-format", "json", LC_ALL="C.UTF-8")
+    assert done.tasks["a"]["output"] == done.tasks["c"]["output"] != "C"
+    assert [("b", "task changed what all threads share", "locale")] == _warnings(done)
+
+
+def test_no_thread_is_accused_of_what_an_interpreter_did(funcs: Builder) -> None:
+    """Where both ran, which of them changed the locale is not said."""
+    for name in ("there", "go"):
+        os.mkfifo(funcs.root / name)
+    funcs.tasks("""
+        a: {mode: interpreter, function: "m:set_locale", args: [there, go]}
+        b: {mode: thread, function: "m:waits", args: [there]}
+        c: {mode: subprocess, shell: true, command: "echo > go", needs: [b]}
+    """)
+    done = funcs.run("--json", "--log-format", "json", LC_ALL="C.UTF-8")
+    assert 0 == done.code, done.err
+    assert [("b", BESIDE, "locale")] == _warnings(done)
+
+
+def test_directory_is_put_back_where_it_is_shared(funcs: Builder) -> None:
+    """A container may refuse a thread a directory of its own: then it is put back, and told."""
+    funcs.tasks("""
+        a: {mode: interpreter, function: "m:leaves_folder"}
+        b: {mode: interpreter, function: "m:folder", needs: [a]}
+    """)
+    command = shlex.join([sys.executable, "-P", "-c", SHARED])
+    done = funcs.shell(f"{command} run job.yaml --json --log-format json")
+    assert str(funcs.root) == done.tasks["b"]["output"]
+    told = "task changed what all threads share", "working directory"
+    assert [("a", *told)] == _warnings(done)
 
 
 def test_without_descriptors_attempts_wait(funcs: Builder) -> None:

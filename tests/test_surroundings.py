@@ -57,7 +57,7 @@ def stays(go):
     open(go).readline()
     add()
 """
-BESIDE = "what all threads share changed while the task ran, beside other thread tasks"
+BESIDE = "what all threads share changed while the task ran, beside other tasks inside orch"
 ENV = {"OLD_A": "old", "LC_ALL": "C.UTF-8"}
 
 

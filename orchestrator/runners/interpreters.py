@@ -1,9 +1,11 @@
 """Mode ``interpreter``: a function in an interpreter of its own, with a GIL of its own.
 
 Python 3.14 and later (PEP 734). Each attempt has a thread and a new interpreter on it, which ends
-with it, so that no task sees what another has left. Call and result go through a letter, items of
-queues through pipes, as with a process: the function runs by the same code. As with a thread
-nothing can be killed: what does not stop within its grace is given up.
+with it, so that no task finds modules or globals that another has left. Environment and locale are
+those of the process: what an attempt changes of them others see until it ends, when it is put back.
+Call and result go through a letter, items of queues through pipes, as with a process: the function
+runs by the same code. As with a thread nothing can be killed: what does not stop within its grace is
+given up.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from contextvars import Context
 from time import monotonic
 
 from orchestrator import descriptors
-from orchestrator.events import Ended, Failure, Postponed, Returned
+from orchestrator.events import Ended, Failure, Noted, Postponed, Returned
 from orchestrator.places import open_output
 from orchestrator.runners.folders import FolderError, enter_own_folder, unshare_folder
 from orchestrator.runners.letters import NO_ANSWER, answer_in, letter_to
 from orchestrator.runners.shortage import shortage, told
+from orchestrator.surroundings import Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ try:
     from orchestrator.runners import inside
 finally:
     sys.path.remove(folder)
-inside.main(letter, out, err, token, said)
+inside.main(letter, out, err, token, said, environment)
 """
 
 
@@ -98,7 +101,7 @@ class InterpreterRunner:
     heard. *socket* is where it listens.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it asks of others
         self,
         root: str,
         run_id: str,
@@ -107,10 +110,16 @@ class InterpreterRunner:
         now: Now,
         watcher: Watcher,
         queues: Queues | None = None,
+        *,
+        surroundings: Surroundings | None = None,
     ) -> None:
         self._root, self._run_id, self._socket = root, run_id, socket
         self._post, self._now, self._watcher, self._queues = post, now, watcher, queues
         self._works: dict[tuple[str, int], _Work] = {}
+        self._inside: set[_Work] = set()  # those with a thread, and given up perhaps
+        self._surroundings = surroundings or Surroundings()
+        self._surroundings.under_way.append(lambda work: bool(self._inside - {work}))
+        self._environment = tuple(os.environb.items())
 
     def start(self, attempt: Attempt) -> None:
         """Have a new thread make an interpreter and call the function of *attempt* in it."""
@@ -166,25 +175,42 @@ class InterpreterRunner:
         """Call the function in an interpreter; tell its end, whatever goes wrong."""
         answer, wrong = NO_ANSWER, None
         try:
+            self._inside.add(work)
             try:
                 if work.pipes is not None:
                     work.pipes.launched()
-                self._enter_folder(work.attempt.cwd)
+                own_folder = self._enter_folder(work.attempt.cwd)
                 self._call(work)
+                self._put_right(work, own_folder=own_folder)
             finally:
+                self._inside.discard(work)
                 work.give_back()
                 answer = answer_in(work.letter)
         except BaseException as error:  # noqa: BLE001 - of orch or of Python itself: it is told
             wrong = error
         self._watcher.after_heard(lambda: self._ended(work, answer, wrong))
 
-    def _enter_folder(self, folder: str | None) -> None:
-        """Give the thread a directory of its own, so that what it changes is not all others'."""
+    def _enter_folder(self, folder: str | None) -> bool:
+        """Give the thread a directory of its own, so that what it changes is not all others'.
+
+        Tell whether that is allowed here.
+        """
         if folder is not None:
             enter_own_folder(folder)
-            return
-        with suppress(OSError):  # not allowed here
+            return True
+        try:
             unshare_folder()
+        except OSError:
+            return False
+        return True
+
+    def _put_right(self, work: _Work, *, own_folder: bool) -> None:
+        """Put back what is changed of what interpreters share, and warn of it."""
+        attempt = work.attempt
+        changes = self._surroundings.put_back_outside(own_folder=own_folder)
+        if changes:
+            data = self._surroundings.warning(work, changes)
+            self._post(Noted(attempt.task, attempt.number, "log", data, self._now()))
 
     def _call(self, work: _Work) -> None:
         from concurrent import interpreters  # type: ignore[attr-defined] # noqa: PLC0415 - 3.14
@@ -198,6 +224,7 @@ class InterpreterRunner:
                 out=work.streams[0],
                 err=work.streams[1],
                 token=memoryview(work.token),
+                environment=self._environment,
                 said=(attempt.task, attempt.number, self._run_id, self._socket),
             )
             interpreter.exec(_CODE)

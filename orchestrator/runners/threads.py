@@ -61,7 +61,15 @@ class _Work:
 class ThreadRunner:
     """Runs attempts of mode ``thread``."""
 
-    def __init__(self, run_id: str, post: Post, now: Now, queues: Queues | None = None) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        post: Post,
+        now: Now,
+        queues: Queues | None = None,
+        *,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         self._run_id, self._post, self._now = run_id, post, now
         self._queues = queues
         self._leave: Callable[[Any], None] = post
@@ -72,7 +80,8 @@ class ThreadRunner:
         self._works: dict[tuple[str, int], _Work] = {}
         self._apart: set[_Work] = set()  # of those, on threads of their own
         self._given_up: set[_Work] = set()  # and not yet returned
-        self._surroundings = Surroundings()
+        self._surroundings = surroundings or Surroundings()
+        self._surroundings.under_way.append(self._runs_beside)
         self._threads = 0
         self._quick = True  # so was the last attempt
         self.begun = 0
@@ -249,28 +258,18 @@ class ThreadRunner:
         self._finish(work, result, cost, self._post if attempt.cwd is not None else self._leave)
 
     def _put_right(self, work: _Work) -> None:
-        """Put back what the attempt changed of what all threads share, and warn of it.
-
-        A task that ran at the same time may have been the one; then nobody is accused.
-        """
+        """Put back what the attempt changed of what all threads share, and warn of it."""
         attempt = work.attempt
-        beside = self._given_up - {work} or any(
+        changes = self._surroundings.put_back(own_folder=attempt.cwd is not None)
+        if changes:
+            data = self._surroundings.warning(work, changes)
+            self._note(attempt.task, attempt.number, "log", data)
+
+    def _runs_beside(self, work: object) -> bool:
+        """Tell whether another attempt than *work* is under way, or was given up and still is."""
+        return bool(self._given_up - {work}) or any(
             other is not work and other.thread is not None for other in list(self._works.values())
         )
-        changes = self._surroundings.put_back(own_folder=attempt.cwd is not None)
-        if not changes:
-            return
-        event = (
-            "what all threads share changed while the task ran, beside other thread tasks"
-            if beside
-            else "task changed what all threads share"
-        )
-        data = {"level": "warning", "event": event}
-        for name, put_back in (("put_back", True), ("not_put_back", False)):
-            if texts := ", ".join(what for what, done in changes if done is put_back):
-                data[name] = texts
-        data["hint"] = "mode: process"
-        self._note(attempt.task, attempt.number, "log", data)
 
     def _finish(
         self,
