@@ -343,7 +343,8 @@ class History:
             task = self._plan.tasks.get(name.partition(".")[0])
             error = Failure("Lost", "orch ended before it did")
             if crash is not None and task is not None and task.mode in INSIDE:
-                error = Failure(CRASH, f"orch was ended by {crash} while it ran on a thread")
+                where = "in an interpreter" if task.mode == "interpreter" else "on a thread"
+                error = Failure(CRASH, f"orch was ended by {crash} while it ran {where}")
             yield Ended(name, line.attempts, "lost", self.last_at, error=error, final=True)
 
     def _crashed(self, lost: Iterable[Ended]) -> Iterator[str]:

@@ -31,6 +31,7 @@ class Tender:
         self._child, self._heard, self._parent = child, heard, parent
         self._letter = letter
         self._status: int | None = None
+        self._is_cut_off = False
 
     def tend(self) -> NoReturn:
         """Never return."""
@@ -42,7 +43,7 @@ class Tender:
             self._say_how()
             _kill_all(self._reap, _kill_aside() if self._status == signal.SIGKILL else 0)
         finally:
-            _end_as(self._status)
+            _end_as(self._status, is_cut_off=self._is_cut_off)
 
     def _wait(self) -> None:
         while True:
@@ -96,6 +97,7 @@ class Tender:
             return
         if not letter or letter.endswith(DONE):
             return
+        self._is_cut_off = True
         folder, _, following = letter.decode().partition("\n")
         assert self._status is not None
         how = _in_words(self._status)
@@ -143,12 +145,15 @@ def _kill_all(reap: Callable[[], bool], spared: int) -> None:
         signal.sigtimedwait({signal.SIGCHLD}, 0.05)
 
 
-def _end_as(status: int | None) -> NoReturn:
-    """End as a child did that had *status*, so that who waits for this process sees the same."""
+def _end_as(status: int | None, *, is_cut_off: bool) -> NoReturn:
+    """End as a child did that had *status*, so that who waits for this process sees the same.
+
+    But a run that *is_cut_off* has not succeeded, whatever a task has said to ``os._exit``.
+    """
     if status is None:  # a bug
         os._exit(5)
     if not os.WIFSIGNALED(status):
-        os._exit(os.WEXITSTATUS(status))
+        os._exit(os.WEXITSTATUS(status) or is_cut_off)
     number = os.WTERMSIG(status)
     _prctl(_PR_SET_DUMPABLE, 0)  # orch has left a core file where that is wanted
     if number != signal.SIGKILL:

@@ -4,8 +4,8 @@ Python 3.14 and later (PEP 734). Each attempt has a thread and a new interpreter
 with it, so that no task finds modules or globals that another has left. Environment and locale are
 those of the process: what an attempt changes of them others see until it ends, when it is put back.
 Call and result go through a letter, items of queues through pipes, as with a process: the function
-runs by the same code. As with a thread nothing can be killed: what does not stop within its grace is
-given up.
+runs by the same code. As with a thread nothing can be killed: what does not stop within its grace
+is given up.
 """
 
 from __future__ import annotations

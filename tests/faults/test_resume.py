@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.events import Ended, Resumed, Started
 from orchestrator.journal import Record
-from tests.builder import Builder, Result
+from tests.builder import FUNCTION_MODES, Builder, Result
 from tests.faults.test_no_orphans import ends
 
 KILLS = int(os.environ.get("ORCH_TEST_KILLS", "50"))
@@ -556,6 +556,28 @@ def test_task_that_ends_orch(job: Builder, how: str) -> None:
     job.file("flag", "")
     done = job.orch("resume", "--force", "--json")
     assert (done.code, done.tasks["a"]["attempts"]) == (0, 3)
+
+
+@pytest.mark.promise(20)
+@pytest.mark.parametrize("mode", [mode for mode in FUNCTION_MODES if mode != "process"])
+def test_orch_that_a_task_ends_with_0_did_not_succeed(job: Builder, mode: str) -> None:
+    """``os._exit(0)`` in the middle of a run is no success, and a run that is over is one."""
+    job.module("import os\ndef f():\n    os.path.exists('flag') or os._exit(0)")
+    job.tasks(f"""
+        a: {{mode: {mode}, function: "m:f"}}
+        b: {{mode: subprocess, command: ['true'], needs: [a]}}
+    """)
+    done = job.run()
+    assert (done.code, job.orch("show", "--json").document["state"]) == (1, "interrupted")
+    assert "ended by exit status 0 in the middle of its run" in done.err
+    again = job.orch("resume", "--log-format", "json")
+    where = "in an interpreter" if mode == "interpreter" else "on a thread"
+    lost = [json.loads(x) for x in again.err.splitlines() if "task lost" in x]
+    assert (again.code, lost[0]["reason"]) == (
+        1, f"orch was ended by exit status 0 while it ran {where}"
+    )  # fmt: skip
+    job.file("flag", "")
+    assert job.orch("resume", "--force").code == 0
 
 
 @pytest.mark.promise(20)
