@@ -1,8 +1,9 @@
 """What a running task knows about itself: ``from orchestrator import task``.
 
 The same names work in every mode and are harmless outside a run. On a thread the task's attempt is
-found by a context variable, which the task's own threads inherit; in a process or a program it is
-read from the environment, and speaks to orch by the datagram socket ``$ORCH_SOCKET``.
+found by a context variable, which the task's own threads inherit; an interpreter is told of its own
+(``become``); in a process or a program it is read from the environment. All but threads speak to
+orch by a datagram socket, which processes and programs find as ``$ORCH_SOCKET``.
 """
 
 from __future__ import annotations

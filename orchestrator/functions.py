@@ -1,4 +1,4 @@
-"""Calling a function that a job file names: the same on a thread and in a process of its own."""
+"""Calling a function that a job file names: the same in every mode that has functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a function takes: read around its call, the same on a thread and in a process of its own."""
+"""What a function takes: read around its call, the same in every mode that has functions."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pytest
 from tests.builder import Builder, Result
 
 MODULE = """
-import locale, os, sys, threading, time
+import concurrent.futures, locale, multiprocessing, os, signal, subprocess, sys, threading, time
 from orchestrator import task
 
 seen = []
@@ -63,6 +63,17 @@ def hangs(gate):
         file.write(b"x")
     with open(gate + ".on", "rb") as file:
         file.read(1)
+
+def starts():
+    subprocess.run("echo out; echo err >&2", shell=True)
+    return subprocess.run("cat", capture_output=True, text=True).stdout
+
+def starts_a_daemon(): threading.Thread(target=print, daemon=True).start()
+def handles(): signal.signal(signal.SIGUSR1, print)
+def has_a_pool(): multiprocessing.Pool(1)
+def has_an_executor():
+    with concurrent.futures.ProcessPoolExecutor(1) as pool:
+        return pool.submit(abs, -1).result()
 
 def burns():
     return sum(range(1_000_000))
@@ -213,12 +224,29 @@ def test_its_threads_are_waited_for(funcs: Builder) -> None:
     assert "late\n" == funcs.written("a.1.out")
 
 
+def test_what_children_have(funcs: Builder) -> None:
+    """What it starts has orch's stdin, and writes to the files of the run, as on a thread."""
+    for mode in ("thread", "interpreter"):
+        funcs.tasks(f"a: {{mode: {mode}, function: 'm:starts'}}")
+        done = funcs.orch("run", "job.yaml", "--json", stdin="orch's own\n")
+        assert "orch's own\n" == done.tasks["a"]["output"]
+        written = [funcs.written(name) for name in ("a.1.out", "run.out", "run.err")]
+        assert ["", "out\n", "err\n"] == written
+
+
 @pytest.mark.parametrize(
     ("function", "says"),
-    [("forks", "fork not supported"), ("alone", "does not support loading in subinterpreters")],
+    [
+        ("forks", "fork not supported"),
+        ("alone", "does not support loading in subinterpreters"),
+        ("starts_a_daemon", "daemon threads are disabled"),
+        ("handles", "signal only works in main thread of the main interpreter"),
+        ("has_a_pool", "daemon threads are disabled"),
+        ("has_an_executor", "terminated abruptly"),
+    ],
 )
 def test_what_python_refuses_there(funcs: Builder, function: str, says: str) -> None:
-    """Forks, and modules in C that were not made for it: a failure that says so."""
+    """Forks, daemons, handlers, pools, modules in C not made for it: a failure that says so."""
     funcs.tasks(f"a: {{mode: interpreter, function: 'm:{function}'}}")
     done = funcs.run("--json")
     assert 1 == done.code

@@ -119,7 +119,7 @@ class Queues:
         return Consumed(unread=not reader.saw_end, item_failures=failures)
 
     def pipes(self, attempt: Attempt, *, ours: bool) -> Pipes | None:
-        """Return the pipes of another process, *ours* with a function; None where it has none.
+        """Return the pipes of an attempt, *ours* with a function; None where it has none.
 
         Raises ``OSError``.
         """
@@ -322,9 +322,9 @@ class Queues:
 
 
 class Pipes:
-    """The pipes of one attempt in another process, *ours* with a function.
+    """The pipes of one attempt in another process or an interpreter, *ours* with a function.
 
-    *stdin* and *stdout* are what a program gets as such; *joint* is for a process of ours.
+    *stdin* and *stdout* are what a program gets as such; *joint* is for one of ours.
     """
 
     def __init__(self, queues: Queues, attempt: Attempt, *, ours: bool) -> None:
