@@ -92,6 +92,14 @@ def set_locale(here=None, there=None):
     if here is not None:
         sets("x", here, there)
         del os.environ["MINE"]
+class Leaves:
+    def write(self, text): pass
+    def flush(self): sys.exit("from flush")
+
+def set_locale_and_leave():
+    set_locale()
+    sys.stdout = Leaves()
+
 def waits(here):
     with open(here) as file:
         file.readline()
@@ -312,11 +320,13 @@ def test_locale_is_put_back(funcs: Builder) -> None:
     funcs.tasks("""
         a: {mode: interpreter, function: "m:locale_of"}
         b: {mode: interpreter, function: "m:set_locale", needs: [a]}
-        c: {mode: thread, function: "m:locale_of", needs: [b]}
+        c: {mode: interpreter, function: "m:set_locale_and_leave", needs: [b]}
+        d: {mode: thread, function: "m:locale_of", needs: [c], run_when: always}
     """)
     done = funcs.run("--json", "--log-format", "json", LC_ALL="C.UTF-8")
-    assert done.tasks["a"]["output"] == done.tasks["c"]["output"] != "C"
-    assert [("b", "task changed what all threads share", "locale")] == _warnings(done)
+    assert done.tasks["a"]["output"] == done.tasks["d"]["output"] != "C"
+    told = "task changed what all threads share", "locale"
+    assert [("b", *told), ("c", *told)] == _warnings(done)
 
 
 def test_no_thread_is_accused_of_what_an_interpreter_did(funcs: Builder) -> None:

@@ -180,11 +180,12 @@ class InterpreterRunner:
                 if work.pipes is not None:
                     work.pipes.launched()
                 own_folder = self._enter_folder(work.attempt.cwd)
-                self._call(work)
-                self._put_right(work, own_folder=own_folder)
+                try:
+                    self._call(work)
+                finally:
+                    self._put_right(work, own_folder=own_folder)
             finally:
                 self._inside.discard(work)
-                work.give_back()
                 answer = answer_in(work.letter)
         except BaseException as error:  # noqa: BLE001 - of orch or of Python itself: it is told
             wrong = error
@@ -235,6 +236,7 @@ class InterpreterRunner:
         attempt = work.attempt
         key = (attempt.task, attempt.number)
         if work.given_up:
+            work.give_back()
             self._post(Returned(*key, self._now()))
             return
         del self._works[key]
@@ -242,8 +244,8 @@ class InterpreterRunner:
         if outcome is None:
             outcome, error = _without_answer(wrong, called=bool(work.token[1]))
         if outcome == "launch_failed" and (reason := _lacked(wrong) or told(error)) is not None:
-            if work.pipes is not None:
-                work.pipes.settled(Ended(*key, outcome, self._now()), killed=False)
+            self._settled(work, Ended(*key, outcome, self._now()))
+            work.give_back()
             self._postpone(attempt, reason)
             return
         if error is not None and error.type == "ImportError" and _NOT_THERE in error.message:
@@ -251,12 +253,19 @@ class InterpreterRunner:
         ended = Ended(*key, outcome, self._now(), output=output, error=error)
         if cost is not None:
             ended = ended._replace(cost=cost._replace(arguments_bytes=work.carried))
-        self._tell(work, ended)
-
-    def _tell(self, work: _Work, ended: Ended) -> None:
-        if work.pipes is not None:
-            ended = work.pipes.settled(ended, killed=bool(work.token[0]))
+        ended = self._settled(work, ended)
+        work.give_back()
         self._post(ended)
+
+    def _settled(self, work: _Work, ended: Ended) -> Ended:
+        """Return *ended* with what became of the items.
+
+        While its own descriptors are open: of a pipe that they close first it would be told that
+        its consumer has left, also of one that is to start again.
+        """
+        if work.pipes is None:
+            return ended
+        return work.pipes.settled(ended, killed=bool(work.token[0]))
 
     def stop(self, task: str, number: int, *, force: bool) -> None:
         """Set the attempt's token; with *force* give its interpreter up."""
@@ -271,14 +280,14 @@ class InterpreterRunner:
 
     def _give_up(self, work: _Work) -> None:
         attempt = work.attempt
-        if self._works.pop((attempt.task, attempt.number), None) is not work:
-            return  # it has just ended
+        key = (attempt.task, attempt.number)
+        if self._works.get(key) is not work:
+            return  # it has just ended, or was postponed and has started again
+        del self._works[key]
         work.given_up = True
         failure = Failure("Timeout", "the interpreter did not stop and was given up")
-        self._tell(work, Ended(
-            attempt.task, attempt.number, "timed_out", self._now(), error=failure,
-            left_running=True,
-        ))  # fmt: skip
+        ended = Ended(*key, "timed_out", self._now(), error=failure, left_running=True)
+        self._post(self._settled(work, ended))
 
     def close(self, grace_s: float) -> None:
         """Set every token; what does not look at it ends with this process."""
