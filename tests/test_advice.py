@@ -209,7 +209,7 @@ def test_nothing_is_known(funcs: Builder) -> None:
 def test_from_recorded_runs(funcs: Builder) -> None:
     """What runs have taken is enough for advice; what has changed since does not count."""
     tasks = """
-        a: {function: 'm:burns', foreach: {i: [1, 2, 3]}}
+        a: {function: 'm:burns', args: [0.4], foreach: {i: [1, 2, 3, 4]}}
         b: {function: 'm:sleeps', needs: [a], foreach: {i: [1, 2, 3]}}
     """
     funcs.tasks(tasks, "defaults: {mode: thread}\nlimits: {processes: 3}")
