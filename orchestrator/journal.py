@@ -271,7 +271,7 @@ def _uri(path: str) -> str:
 
 # An attempt that succeeded without an output, on a thread: the common one has nothing to say.
 _PLAIN_END = (None, None, "null", None, False, False, False, False, None)
-_NOTHING_MORE = [None] * 8
+_NOTHING_MORE = (None,) * 8
 _PLAIN_LENGTH = 5  # its fields, and its cost
 _LAST = len(Ended._fields) - 1
 _FEW = 100  # events with more to say that are written without a library for it
@@ -296,9 +296,8 @@ def _cost_data(cost: Cost) -> list[Any]:
 
 def _cost_text(cost: Cost) -> str:
     """Return the same as JSON text; that of a function that takes no time is the common one."""
-    wall_s, cpu_s, startup_s, *rest = cost
-    if rest == _NOTHING_MORE and cpu_s is not None and startup_s is not None:
-        return f"[{wall_s:.6f},{cpu_s:.6f},{startup_s:.6f}]"
+    if cost[3:] == _NOTHING_MORE and None not in cost[:3]:
+        return "[%.6f,%.6f,%.6f]" % cost[:3]  # type: ignore[str-format] # noqa: UP031 - fast
     return jsonio.encoded(_cost_data(cost))
 
 

@@ -16,7 +16,6 @@ _WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 _QUICK_S = 0.0002
 _IMPORT_S = 0.00005  # what looking up a function takes that is there already
 _FEW = 5  # samples that say nothing
-_UNKNOWN = (None,) * 7
 
 
 class Meter:
@@ -43,18 +42,19 @@ class Meter:
         if not begun:
             return None
         cpu_s, wall_s = thread_time() - self._cpu, monotonic() - begun
-        import_s = begun - self._asked
-        known = (
-            wall_s, cpu_s, begun - self._launched, import_s if import_s >= _IMPORT_S else None
-        )  # fmt: skip
-        if wall_s < _QUICK_S:
-            return Cost._make((*known, *_UNKNOWN))
+        startup_s = begun - self._launched
+        import_s = begun - self._asked if begun - self._asked >= _IMPORT_S else None
+        if wall_s < _QUICK_S:  # most are; written out, which is what is fastest
+            known = wall_s, cpu_s, startup_s, import_s, None, None, None, None, None, None, None
+            return Cost._make(known)
         before, now = self._usage, resource.getrusage(_WHO)
         switches = now.ru_nvcsw - before.ru_nvcsw, now.ru_nivcsw - before.ru_nivcsw
         alone, beside = self._alone, self._beside
         held = alone.said() if alone is not None else (None, None)
         taken = beside.said()[0] if beside is not None else None
-        return Cost._make((*known, *switches, None, *held, taken, None))
+        return Cost._make((
+            wall_s, cpu_s, startup_s, import_s, *switches, None, *held, taken, None,
+        ))  # fmt: skip
 
     def sampled(self, late_s: float, span_s: float, *, alone: bool) -> None:
         """Take note that the GIL was waited for *late_s*, in a sample of *span_s*."""
