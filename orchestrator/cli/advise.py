@@ -71,7 +71,8 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
     if as_json:
         emit_json(advising.document(loaded, verdict, shown, hazards))
     else:
-        emit(_text(_command(file, params, tasks, state_dir), loaded, verdict, shown))
+        command = None if apply else _command(file, params, tasks, state_dir)
+        emit(_text(command, loaded, verdict, shown))
         for hazard in hazards:
             say(f"orch: warning: {printable(hazard.text())}")
     if apply:
