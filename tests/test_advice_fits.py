@@ -135,16 +135,16 @@ def test_a_signal_while_imports_are_timed(job: Builder) -> None:
 def test_what_was_measured_is_kept(funcs: Builder) -> None:
     """Until the function changes: ``--apply`` need not measure again."""
     funcs.tasks(
-        "a: {mode: thread, function: 'm:burns', foreach: {i: [1, 2, 3, 4]}}",
+        "a: {mode: process, function: 'm:value', foreach: {i: [1, 2, 3, 4]}}",
         "limits: {processes: 2}",
     )
     told = funcs.orch("advise", "job.yaml", *MEASURE, "--state-dir", "kept")
     assert "next: orch advise job.yaml --state-dir kept --apply" in told.out
     done = funcs.orch("advise", "job.yaml", "--apply", "--state-dir", "kept")
-    assert "+  a: {mode: process," in done.out
+    assert "+  a: {mode: thread," in done.out
     again = funcs.orch("advise", "job.yaml", "--json", "--state-dir", "kept")
     assert again.tasks["a"]["evidence"] == "measured"
-    funcs.module(MODULE.replace("0.1", "0.01"))
+    funcs.module(MODULE.replace("return 0.01", "return 0.02"))
     changed = funcs.orch("advise", "job.yaml", "--json", "--state-dir", "kept")
     assert changed.tasks["a"]["evidence"] == "none"
 

@@ -119,12 +119,12 @@ def test_share_of_the_gil(funcs: Builder) -> None:
         import hashlib, time
 
         def loops():
-            until = time.thread_time() + 0.3
+            until = time.thread_time() + 0.5
             while time.thread_time() < until:
                 pass
 
         def sleeps():
-            time.sleep(0.3)
+            time.sleep(1)
         """,
         "gil",
     )
