@@ -185,6 +185,9 @@ MODULE = """
     def sleeps():
         time.sleep(0.05)
 
+    def quick(i=0):
+        pass
+
     def fails():
         raise ValueError("not today")
 """
@@ -213,12 +216,16 @@ def test_from_recorded_runs(funcs: Builder) -> None:
         b: {function: 'm:sleeps', needs: [a], foreach: {i: [1, 2, 3]}}
     """
     funcs.tasks(tasks, "defaults: {mode: thread}\nlimits: {processes: 3}")
-    for _ in range(2):
+    assert funcs.run().code == 0
+    for runs in range(2, 7):  # on a busy machine who waits for the GIL may wait for a processor
         assert funcs.run().code == 0
-    found = funcs.orch("advise", "job.yaml", "--json").document
-    assert found["tasks"]["b"]["advised"] == "thread"
-    assert found["tasks"]["a"]["evidence"] == "2 recorded"
-    assert found["tasks"]["a"]["seconds"]["thread"] > found["tasks"]["a"]["seconds"]["process"]
+        found = funcs.orch("advise", "job.yaml", "--json").tasks
+        assert found["b"]["advised"] == "thread"
+        assert found["a"]["evidence"] == f"{runs} recorded"
+        if found["a"]["seconds"]["thread"] > found["a"]["seconds"]["process"]:
+            break
+    else:
+        pytest.fail(f"no time is saved by processes: {found['a']}")
     funcs.module(MODULE + "\n    x = 1\n")
     assert funcs.orch("advise", "job.yaml", "--json").tasks["a"]["evidence"] == "none"
 
@@ -228,7 +235,7 @@ def test_measured(funcs: Builder) -> None:
     funcs.tasks(
         """
         a: {mode: thread, function: 'm:burns', args: ["{{ params.s }}"], foreach: {i: [1, 2]}}
-        b: {mode: process, function: 'm:sleeps', needs: [a]}
+        b: {mode: process, function: 'm:quick', needs: [a], foreach: {i: [1, 2, 3, 4, 5, 6]}}
         c: {mode: subprocess, command: ['true']}
         """,
         "params: {s: {type: float, default: 0.1}}",
@@ -302,15 +309,15 @@ def test_apply(funcs: Builder) -> None:
             function: m:burns
             foreach: {i: [1, 2, 3, 4]}
             needs: [b]
-          b: {mode: process, function: 'm:sleeps'}  # waits for what forks it
+          b: {mode: process, function: 'm:quick', foreach: [1, 2, 3]}  # wait for what forks them
     """)  # fmt: skip
     before = Path(funcs.root, "job.yaml").read_text()
     found = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--json", "--times", "1").tasks
     done = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--apply", "--times", "1")
     after = Path(funcs.root, "job.yaml").read_text()
     assert found["b"]["advised"] == "thread"
-    assert "-  b: {mode: process, function: 'm:sleeps'}" in done.out
-    assert "+  b: {mode: thread, function: 'm:sleeps'}" in done.out
+    assert "-  b: {mode: process, function: 'm:quick'," in done.out
+    assert "+  b: {mode: thread, function: 'm:quick'," in done.out
     assert after.replace("mode: process  # ?", "mode: thread  # ?") == before.replace(
         "b: {mode: process", "b: {mode: thread"
     )
