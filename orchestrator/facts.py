@@ -7,6 +7,7 @@ holds as long as the file is the same, and nothing on the way to it has taken it
 from __future__ import annotations
 
 import os
+import sys
 from _imp import extension_suffixes
 
 from orchestrator.functions import path_with
@@ -22,11 +23,12 @@ class Facts(Struct):
     """Calls that are sound, and the files of modules, each with its state then; plain data.
 
     A call is its function, what queues join, and how many arguments it has under which names.
+    Modules of Python's own that have no source file change with Python only.
     """
 
     calls: dict[tuple[Any, ...], bool] = {}
-    files: dict[str, tuple[str, tuple[int, int, int]]] = {}
-    sure: dict[str, str] = {}  # files that were looked at by now
+    files: dict[str, tuple[str | None, tuple[int, int, int] | None]] = {}
+    sure: dict[str, str | None] = {}  # files that were looked at by now
     grew: bool = False
 
     def is_sound(self, call: tuple[Any, ...], root: str) -> bool:
@@ -41,7 +43,12 @@ class Facts(Struct):
         if found is None:
             return False, None
         path, state = found
-        if _state(path) == state and not _is_hidden(module.partition(".")[0], path, root):
+        top = module.partition(".")[0]
+        if path is None:
+            holds = not _has(root, top)
+        else:
+            holds = _state(path) == state and not _is_hidden(top, path, root)
+        if holds:
             self.sure[module] = path
             return True, path
         del self.files[module]
@@ -56,7 +63,7 @@ class Facts(Struct):
         if module not in self.files:
             path = find(module)
             state = None if path is None else _state(path)
-            if path is None or state is None:
+            if state is None and (path or module.partition(".")[0] not in sys.stdlib_module_names):
                 return
             self.files[module] = path, state
             self.sure[module] = path
@@ -90,3 +97,11 @@ def _is_hidden(top: str, path: str, root: str) -> bool:
         if os.path.exists(f"{start}.py") or os.path.isdir(start):
             return True
     return True
+
+
+def _has(folder: str, top: str) -> bool:
+    """Tell whether there is anything in *folder* that can be imported as *top*."""
+    start = f"{folder}/{top}"
+    return os.path.isdir(start) or any(
+        os.path.exists(start + suffix) for suffix in (".py", *extension_suffixes())
+    )

@@ -211,6 +211,16 @@ def test_another_module_of_that_name(simple: Builder) -> None:
     assert (done.code, "has no `same`" in done.err) == (3, True)
 
 
+def test_a_module_of_python_s_own_that_is_no_longer_alone(job: Builder) -> None:
+    """What has no source file is looked at again once something in the job has its name."""
+    job.tasks("a: {mode: thread, function: 'time:monotonic'}")
+    assert job.run("-q").code == 0
+    assert _is_believed(job)
+    job.file("time.py", "")
+    done = job.run()
+    assert (done.code, "rename yours" in done.err) == (3, True)
+
+
 def test_functions_are_looked_into_again_once_they_changed(simple: Builder) -> None:
     """And what was found is kept with the draft."""
     simple.file("m.py", MODULE + "\n    # changed\n")

@@ -31,6 +31,12 @@ FUNCTIONS = """
       first: {mode: thread, function: m:same, args: ["{{ params.word }}"]}
       second: {mode: thread, function: m:same, args: ["{{ tasks.first.output }}"]}
     """
+PYTHON_S_OWN = """
+    tasks:
+      first: {mode: thread, function: time:monotonic}
+      second: {mode: thread, function: os:getpid}
+      third: {mode: thread, function: math:sqrt, args: [4]}
+    """
 
 
 def imported(job: Builder, *args: str) -> set[str]:
@@ -49,7 +55,9 @@ def imported(job: Builder, *args: str) -> set[str]:
     return own - set(_LINE.findall(bare.stderr)) - {"runpy"}
 
 
-@pytest.mark.parametrize("text", [PROGRAMS, FUNCTIONS], ids=["programs", "functions"])
+@pytest.mark.parametrize(
+    "text", [PROGRAMS, FUNCTIONS, PYTHON_S_OWN], ids=["programs", "functions", "Python's own"]
+)
 @pytest.mark.parametrize("options", [(), ("-q",)], ids=["log", "quiet"])
 def test_an_unchanged_job(job: Builder, text: str, options: tuple[str, ...]) -> None:
     """Nothing that reads or checks a file, formats for people, or comes from elsewhere."""
