@@ -119,6 +119,29 @@ def test_imports_that_end_python(job: Builder) -> None:
     assert of_imports(str(job.root), os.environ, ["ends"]) == {}
 
 
+def test_imports_are_measured_where_no_more_was_imported_than_in_a_run(job: Builder) -> None:
+    """What is there already takes no time: it would be missing."""
+    job.module(
+        """
+        import os
+        import sys
+
+        with open(os.environ["SEEN"], "w") as file:
+            file.write(" ".join(sys.modules))
+
+        def f(): pass
+        """
+    )
+    job.tasks("a: {mode: thread, function: 'm:f'}")
+    seen = [job.root / "run", job.root / "measured"]
+    for _ in range(2):  # the second time orch knows the file
+        assert job.run("-q", SEEN=str(seen[0])).code == 0
+    assert of_imports(str(job.root), {**os.environ, "SEEN": str(seen[1])}, ["m"]).keys() == {"m"}
+    in_run, measured = (set(file.read_text().split()) for file in seen)
+    own = {name for name in measured if name.partition(".")[0] == "orchestrator"}
+    assert measured - in_run - own == set()
+
+
 SLOW = """
     import time
 
