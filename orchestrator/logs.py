@@ -81,9 +81,10 @@ class Log:
     def log(self, level: str, event: str, /, **fields: Any) -> None:
         """Log *event*; it is written by the next ``flush``."""
         if self._logger is None:
+            if LEVELS[level] < self._level:
+                return
             if event in _EVERY_RUN:
-                if LEVELS[level] >= self._level:
-                    self._add(level, {"run": self._run, **fields, "event": event})
+                self._add(level, {"run": self._run, **fields, "event": event})
                 return
             self._logger = self._through_structlog()
         if level == "info":
