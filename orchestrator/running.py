@@ -80,6 +80,7 @@ class Run:
         """
         self.loaded, self.plan, self.clock = loaded, loaded.plan, clock
         self.fail_fast, self.sync, self.past = fail_fast, sync, past
+        self.sample_s = SAMPLE_S  # how often the GIL is looked at while functions run on threads
         self.secrets = loaded.secrets
         if self.secrets is not None:
             _refuse_paths(self.secrets, loaded, state_dir)
@@ -104,20 +105,8 @@ class Run:
                 found = past.recovery
                 self.scheduler.recall(found.events, found.attempts, past.refused)
 
-    def go(
-        self,
-        observe: Observe,
-        *,
-        redirect: bool,
-        handle_signals: bool,
-        sample_s: float = SAMPLE_S,
-        following: str | None = None,
-    ) -> Finished:
-        """Run to the end.
-
-        With *redirect* descriptors 1 and 2 become the run's own files meanwhile; the GIL is looked
-        at every *sample_s* while functions run on threads. *following* is what people are told to
-        do if orch dies meanwhile, if not to resume the run.
+    def go(self, observe: Observe, *, redirect: bool, handle_signals: bool) -> Finished:
+        """Run to the end; with *redirect* descriptors 1 and 2 become the run's own files meanwhile.
 
         Raises ``JournalError``, and ``OSError`` where the root directory cannot be entered.
         """
@@ -128,8 +117,7 @@ class Run:
                 stack.callback(self._turn.release)
             stack.callback(self.folder.release)
             journal = self._journal()
-            resume = f"orch resume {in_commands(self.path)}"
-            keeper.begins(self.path, following or resume)
+            keeper.begins(self.path, f"orch resume {in_commands(self.path)}")
             stack.enter_context(self._guarded())
             stack.callback(journal.close)
             modes = {task.mode for task in self.plan.tasks.values()}
@@ -154,7 +142,7 @@ class Run:
                 clock=self.clock,
                 inbox=self.inbox,
                 observers=observe(self),
-                sample_s=sample_s,
+                sample_s=self.sample_s,
             )
             engine.prepare(self.past.recovery.events if self.past is not None else ())
             if handle_signals:

@@ -77,13 +77,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     results: dict[int, list[tuple[str, int, int]]] = {}
     for outcome in ("passed", "failed", "error", "xfailed"):
         for report in terminalreporter.stats.get(outcome, ()):
-            if outcome != "error" and report.when != "call":
+            if getattr(report, "when", "collect") != "call" and outcome != "error":
                 continue
-            noted = dict(report.user_properties)
+            noted = dict(getattr(report, "user_properties", ()))  # none where nothing was collected
             tried, survived = noted.get("faults", (1, 1))
             name = report.nodeid.partition("[")[0].rpartition("/")[2]
             survived = survived if outcome == "passed" else min(survived, tried - 1)
-            for key, value in report.user_properties:
+            for key, value in getattr(report, "user_properties", ()):
                 if key == "promise":
                     results.setdefault(value, []).append((name, tried, survived))
     if not (config.getoption("--promises") or results.keys() == PROMISES.keys()):

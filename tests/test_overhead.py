@@ -8,7 +8,7 @@ from orchestrator.advice.crowd import served
 from orchestrator.advice.evidence import Evidence
 from orchestrator.advice.judge import Judge
 from orchestrator.advice.known import Crowd, Known
-from orchestrator.advice.overhead import Overhead, of_imports, of_nothing
+from orchestrator.advice.overhead import Overhead, of_imports
 from orchestrator.advice.replay import Load, replay
 from orchestrator.advice.shots import Shot
 from orchestrator.events import Cost
@@ -70,17 +70,14 @@ def test_as_many_at_once_as_were_measured(mode: str, together: float) -> None:
     assert judge.time({"a": mode}) == pytest.approx(together)
 
 
-def test_begins_are_of_the_job_itself_where_it_was_run() -> None:
-    """A job of its own size counts more than one that does nothing; what it lacks is added."""
-    nothing = Overhead({False: [0.03], True: [0.05]}, [0.04])
-    seen = Overhead({False: [0.1, 0.11, 0.3]})
-    seen.fill(nothing)
-    assert seen.begins_s(processes=False) == pytest.approx(0.11)
-    assert seen.begins_s(processes=True) == pytest.approx(0.13)
-    assert seen.server_s == pytest.approx(0.04)
-    unseen = Overhead()
-    unseen.fill(nothing)
-    assert unseen.begins_s(processes=True) == pytest.approx(0.05)
+def test_begins_that_were_measured_count_more() -> None:
+    """They are of the same minute as the work; what they do not tell is known from before."""
+    seen = Overhead({False: [0.1], True: [0.2]}, [0.4], {"m": 0.1})
+    seen.learn(Overhead({False: [0.03, 0.05], True: []}, [], {"n": 0.2}))
+    assert seen.begins_s(processes=False) == pytest.approx(0.04)
+    assert seen.begins_s(processes=True) == pytest.approx(0.2)
+    assert seen.server_s == pytest.approx(0.4)
+    assert seen.imports == {"m": 0.1, "n": 0.2}
 
 
 def test_begins_are_taken_for_granted() -> None:
@@ -90,16 +87,44 @@ def test_begins_are_taken_for_granted() -> None:
     assert 0.0 < seen.begins_s(processes=False) < 0.5
 
 
-def test_runs_that_do_nothing(job: Builder) -> None:
-    """They are real ones, and leave nothing in the state directory of the job."""
-    folder = job.root / "aside"
-    folder.mkdir()
-    found = of_nothing(str(folder))
-    assert {processes: len(seen) for processes, seen in found.begins.items()} == {
-        False: 2, True: 2,
-    }  # fmt: skip
-    assert min(found.servers) > 0.0
-    assert not (job.root / ".orch").exists()
+def test_trials_begin_as_runs_do(job: Builder) -> None:
+    """Each is a run in a process of its own, which has imported what a run has.
+
+    In the state directory of the job they leave nothing.
+    """
+    job.module(
+        """
+        import os
+        import sys
+
+        def f():
+            with open("seen", "a") as file:
+                file.write(f"{os.getpid()} {' '.join(sorted(sys.modules))}\\n")
+        """
+    )
+    job.tasks("a: {mode: thread, function: 'm:f'}")
+    done = job.orch("advise", "job.yaml", "--measure", "--yes", "--times", "1", "--json")
+    assert done.code == 0, done.err
+    measured = [line.split() for line in (job.root / "seen").read_text().splitlines()]
+    assert job.runs() == []
+    (job.root / "seen").unlink()
+    for _ in range(2):  # the second time orch knows the file
+        assert job.run("-q").code == 0
+    (*_, run) = (line.split() for line in (job.root / "seen").read_text().splitlines())
+    threads = [seen for seen in measured if "orchestrator.runners.threads" in seen]
+    assert len({seen[0] for seen in threads}) > 2
+    own = {
+        "orchestrator.cli.trial",
+        "orchestrator.advice",
+        "orchestrator.advice.staging",
+        "runpy",
+        "_json",
+    }
+    assert set(threads[-1][1:]) - set(run[1:]) - own == set()
+    assert set(run[1:]) - set(threads[-1][1:]) <= {
+        "orchestrator.cli.start",
+        "orchestrator.cli.plain",
+    }
 
 
 def test_imports_are_timed_one_after_the_other(job: Builder) -> None:

@@ -37,7 +37,7 @@ def advice(
     With *names* it is only about those.
     """
     evidence = recorded(loaded, Path(state))
-    kept.recall(evidence, loaded, state, overhead=times is None)
+    kept.recall(evidence, loaded, state)
     if times is not None:
         tasks = [t for t in measurable(loaded.plan) if names is None or t.name in names]
         with workshop(state) as folder:

@@ -53,15 +53,21 @@ def ways(task: PlanTask) -> list[Way]:
 def compare(
     loaded: Loaded, state: str, task: PlanTask, times: int, say: Callable[[str], None]
 ) -> list[Measured]:
-    """Measure *task* in each way. Raises ``TrialFailed``, ``TemplateError``, ``UsageError``."""
+    """Measure *task* in each way in which it does not fail.
+
+    Raises ``TrialFailed`` where there is none, ``TemplateError``, ``UsageError``.
+    """
     with workshop(state) as folder:
         trials = Trials(loaded, recorded(loaded, Path(state)).outputs, folder, say)
         calls = trials.calls(task)
         if not calls:
             raise UsageError(f"{quote(task.name)} has no items: there is nothing to run")
         at_once = copies(loaded.plan, task, len(calls))
-        found = tried(trials, task, ways(task), calls, times, at_once, say)
-        return [_measured(way, one, at_once) for way, one in found.items()]
+        found, at_once = tried(trials, task, ways(task), calls, times, at_once, say)
+        troubles = [one.trouble for one in found.values() if one.trouble is not None]
+        if len(troubles) == len(found):
+            raise troubles[0]
+        return [_measured(way, one, at_once) for way, one in found.items() if one.trouble is None]
 
 
 def _measured(way: Way, one: Tried, at_once: int) -> Measured:

@@ -95,6 +95,9 @@ class Judge:
             for mode in modes_of(plan.tasks[name])
             if (loads := self._loads_of(name, mode))
         }
+        self._barred = {
+            (name, mode) for name, known in self._known.items() for mode in known.barred
+        }
         self._programs = {
             name: [load]
             for name, known in evidence.tasks.items()
@@ -158,7 +161,7 @@ class Judge:
             seconds: dict[str, float] = {now[task.name]: now_s}
             for mode in FUNCTION_MODES:
                 tried = mode in seconds or self._left <= 0
-                if not tried and (task.name, mode) in self._loads:
+                if not tried and self._can(task.name, mode):
                     seconds[mode] = self.time({**now, task.name: mode})
             advice = tasks[task.name] = self._advice(task, best[task.name], seconds)
             if advice.advised != advice.mode and self._left > 0:
@@ -188,11 +191,8 @@ class Judge:
         change both.
         """
         forced = {
-            name: "process"
-            for name in movable
-            if now[name] == "thread" and self._gil and self._holds_long(self._known[name])
-            and (name, "process") in self._loads
-        }  # fmt: skip
+            name: mode for name in movable if (mode := self._forced(name, now[name])) is not None
+        }
         groups = self._groups(movable)
         best, best_s = self._improved({**now, **forced}, groups)
         usual = {name: self._usual(name) or now[name] for name in movable}
@@ -207,7 +207,19 @@ class Judge:
         loads = self._loads.get((name, "thread"))
         held = self._gil and loads is not None and max(load.gil for load in loads) > _MOSTLY
         mode = "process" if held else "thread"
-        return mode if (name, mode) in self._loads else None
+        return mode if self._can(name, mode) else None
+
+    def _can(self, name: str, mode: str) -> bool:
+        """Tell whether a task can have *mode*, and what that takes is known."""
+        return (name, mode) in self._loads and (name, mode) not in self._barred
+
+    def _forced(self, name: str, mode: str) -> str | None:
+        """Return the mode that a task has to have instead of *mode*, whatever that takes."""
+        if (name, mode) in self._barred:
+            return next((other for other in FUNCTION_MODES if self._can(name, other)), None)
+        if mode == "thread" and self._gil and self._holds_long(self._known[name]):
+            return "process" if self._can(name, "process") else None
+        return None
 
     def _settled(
         self, now: Mapping[str, str], best: dict[str, str], best_s: float, forced: Collection[str]
@@ -257,7 +269,7 @@ class Judge:
                     name: mode
                     for name in names
                     if modes[name] != mode
-                    and (name, mode) in self._loads
+                    and self._can(name, mode)
                     and not (mode == "thread" and self._gil and self._holds_long(self._known[name]))
                 }
                 if changes:
@@ -288,6 +300,7 @@ class Judge:
         if load.seconds >= _NOTHING_S:
             words = [f"CPU {load.cpu:.0%} of {show_finely(load.seconds)}"]
         words += self._about_gil(thread or (), load)
+        words += [f"as `{mode}` it {why}" for mode, why in known.barred.items()]
         if thread and self._holds_long(known):
             longest = median(shot.cost.gil_longest_s or 0.0 for shot in thread)
             words.append(f"holds it for {show_finely(longest)} at a time, and orch with it")
@@ -298,7 +311,7 @@ class Judge:
             words.append(_of_the_job(seconds, task.mode))
         if load.cpu > _MOSTLY and task.mode == advised == "thread" and not self._gil:
             words.append("this Python has no GIL")
-        confidence = self._confidence(known, load)
+        confidence = self._confidence(task, known, load)
         evidence = "measured" if known.measured else f"{known.runs} recorded"
         return Advice(
             task.name, task.mode, advised, ", ".join(words), confidence, evidence, seconds,
@@ -316,8 +329,10 @@ class Judge:
             return [f"beside others the GIL was taken {median(taken):.0%}"]
         return []
 
-    def _confidence(self, known: Known, load: Load) -> str:
+    def _confidence(self, task: PlanTask, known: Known, load: Load) -> str:
         """Return how sure the advice is: low for what is short, or differs from run to run."""
+        if known.measured and task.mode in known.barred:
+            return "high"
         if load.seconds < _SHORT_S or known.spread > 2 * _SPREAD:
             return "low"
         if known.measured:

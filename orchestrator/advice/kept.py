@@ -46,11 +46,8 @@ def keep(evidence: Evidence, loaded: Loaded, state: str, names: Collection[str])
         beside.replace(path)
 
 
-def recall(evidence: Evidence, loaded: Loaded, state: str, *, overhead: bool = True) -> None:
-    """Add what was measured of tasks that are still what they were.
-
-    With *overhead* also how long runs took to begin, where no recorded run tells.
-    """
+def recall(evidence: Evidence, loaded: Loaded, state: str) -> None:
+    """Add what was measured of tasks that are still what they were, and of runs meanwhile."""
     job = _read(Path(state, FILE)).get(loaded.plan.name)
     if job is None:
         return
@@ -69,9 +66,7 @@ def recall(evidence: Evidence, loaded: Loaded, state: str, *, overhead: bool = T
             known.failed, known.runs = before.failed, before.runs
             evidence.tasks[name] = known
         if found:
-            evidence.overhead.imports = seen.imports
-        if found and overhead:
-            evidence.overhead.fill(seen)
+            evidence.overhead.learn(seen)
 
 
 def _marks(loaded: Loaded) -> dict[str, str]:
@@ -93,6 +88,7 @@ def _written(known: Known) -> dict[str, Any]:
         "together": {mode: list(crowd) for mode, crowd in known.together.items()},
         "copies": known.copies,
         "first_s": known.first_s,
+        "barred": known.barred,
     }
 
 
@@ -109,6 +105,7 @@ def _taken_up(entry: dict[str, Any]) -> Known:
         copies=entry["copies"],
         measured=True,
         first_s=entry["first_s"],
+        barred=entry["barred"],
     )
 
 

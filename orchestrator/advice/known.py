@@ -47,6 +47,7 @@ class Known:
     first_s: float = 0.0  # what the first call in a Python took more than those after it
     failed: bool = False  # an attempt did
     trouble: str | None = None  # why it could not be measured
+    barred: dict[str, str] = field(default_factory=dict)  # modes in which it fails, and how
 
     @property
     def rests(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from time import monotonic
@@ -10,7 +10,7 @@ from time import monotonic
 from orchestrator.advice.evidence import Evidence
 from orchestrator.advice.known import Crowd, Known
 from orchestrator.advice.modes import modes_of
-from orchestrator.advice.overhead import of_imports, of_nothing
+from orchestrator.advice.overhead import of_imports
 from orchestrator.advice.replay import module_of
 from orchestrator.advice.shots import Shot
 from orchestrator.advice.trial import THREAD, Call, TrialFailed, Trials, Way
@@ -21,22 +21,24 @@ _LONG_S = 2.0  # what takes so long is run once alone and once together
 _SHORT_S = 0.2  # and what takes so little in more rounds: it disturbs, and is disturbed, more
 _MORE = 2  # times as many
 _ENOUGH_S = 30.0  # no further round of a task is begun after this
-_AGREES = 2.0  # by so much what was seen once may differ from what was seen often
 _NOTHING_S = 1e-6
 _MOST_COPIES = 8
 
 
 @dataclass(slots=True)
 class Tried:
-    """A task run one way.
+    """A task run one way, in runs of their own.
 
-    *firsts* are attempts alone which were the first call in orch's own process, or in this run of
-    it, *alone* the others; *crowds* several at once, one for each round.
+    *firsts* are attempts alone that were the first thing in their run, *alone* later ones. *fresh*
+    are several at once as the first thing in a run, *crowds* later ones. *trouble* is why it could
+    not be run so.
     """
 
     firsts: list[Shot] = field(default_factory=list)
     alone: list[Shot] = field(default_factory=list)
+    fresh: list[Crowd] = field(default_factory=list)
     crowds: list[Crowd] = field(default_factory=list)
+    trouble: TrialFailed | None = None
 
     @property
     def usual(self) -> list[Shot]:
@@ -46,9 +48,8 @@ class Tried:
     @property
     def crowd(self) -> Crowd | None:
         """What several at once took, in the middle; None where there never were several."""
-        if not self.crowds:
-            return None
-        return Crowd(*map(median, zip(*self.crowds, strict=True)))
+        crowds = self.crowds or self.fresh
+        return Crowd(*map(median, zip(*crowds, strict=True))) if crowds else None
 
 
 def measurable(plan: Plan) -> list[PlanTask]:
@@ -87,12 +88,6 @@ def measure(
     """
     if not tasks:
         return
-    say("orch itself: runs that do nothing")
-    nothing = of_nothing(trials.folder)
-    if not nothing.begins:
-        say("that failed: what a run begins with is taken for granted")
-    modules = list(dict.fromkeys(map(module_of, tasks)))
-    evidence.overhead.imports |= of_imports(plan.root, trials.environment, modules)
     failed: TrialFailed | None = None
     measured = 0
     for task in tasks:
@@ -106,12 +101,11 @@ def measure(
                 failed = error
             continue
         measured += 1
-    nothing.add(of_nothing(trials.folder))  # the machine may be a slower one by now
-    evidence.overhead.fill(nothing)
-    if trials.servers:
-        evidence.overhead.servers = trials.servers
     if failed is not None and not measured:
         raise failed
+    modules = list(dict.fromkeys(map(module_of, tasks)))
+    trials.overhead.imports = of_imports(plan.root, trials.environment, modules)
+    evidence.overhead.learn(trials.overhead)
 
 
 def _measured(
@@ -127,22 +121,20 @@ def _measured(
     if not calls:
         raise TemplateError("its `foreach` has no items")
     at_once = copies(plan, task, len(calls))
-    # its own mode first: who is a process because it may crash does not end orch as a thread
-    ways = [Way(mode) for mode in sorted(modes_of(task), key=lambda mode: mode != task.mode)]
-    try:
-        found = tried(trials, task, ways, calls, times, at_once, say)
-    except TrialFailed:
-        if task.many or at_once == 1:
-            raise
-        at_once = 1  # the job itself never runs two of it at once
-        found = tried(trials, task, ways, calls, times, at_once, say)
+    ways = list(map(Way, modes_of(task)))
+    found, at_once = tried(trials, task, ways, calls, times, at_once, say)
     known = Known(measured=True, copies=at_once, chances=before.chances, starts=before.starts)
     for way, one in found.items():
+        if one.trouble is not None:
+            known.barred[way.mode] = one.trouble.why
+            continue
         known.shots[way.mode] = one.usual
         if one.crowd is not None:
             known.together[way.mode] = one.crowd
-    if THREAD in found:
-        known.first_s = _first_s(found[THREAD], found[Way("process")])
+    if known.shots.get("thread"):
+        known.first_s = _first_s(found[THREAD])
+    if not known.shots:
+        raise found[Way(task.mode)].trouble or AssertionError
     return known
 
 
@@ -154,29 +146,45 @@ def tried(
     times: int,
     at_once: int,
     say: Callable[[str], None],
-) -> dict[Way, Tried]:
+) -> tuple[dict[Way, Tried], int]:
     """Run *task* in each of *ways*, alone and *at_once* at once, round by round.
 
     So whatever the machine does meanwhile meets all of them alike. Each round has other items, from
-    all over the list. Raises ``TrialFailed``.
+    all over the list. A way in which it fails once is not tried again, and has its trouble. Of one
+    that fails beside itself, which it never is in the job, only one is run at once: how many is
+    returned, too.
     """
     found = {way: Tried() for way in ways}
+
+    def run(way: Way, groups: Sequence[Sequence[Call]]) -> list[list[Shot]]:
+        try:
+            return trials.run(task, way, groups)
+        except TrialFailed as error:
+            found[way].trouble = error
+            say(str(error))
+            return []
+
     for way, one in found.items():
         say(f"`{task.name}` as {way}")
-        _sort_in(one, way, trials.run(task, way, calls[:1], alone=1))
-    long = max(one.usual[0].cost.wall_s for one in found.values()) > _LONG_S
-    short = max(one.usual[0].cost.wall_s for one in found.values()) < _SHORT_S
+        one.firsts += [shot for group in run(way, [calls[:1]]) for shot in group]
+    longest_s = max((one.firsts[0].cost.wall_s for one in found.values() if one.firsts), default=0)
+    long, short = longest_s > _LONG_S, longest_s < _SHORT_S
     rounds = 1 if long else times * _MORE if short else times
     how = ["alone"] * (not long) + [f"{at_once} at once"] * (at_once > 1)
-    say(f"`{task.name}`: {', then '.join(how)}{f', {rounds} times' if rounds > 1 else ''}")
+    if how and longest_s:
+        say(f"`{task.name}`: {', then '.join(how)}{f', {rounds} times' if rounds > 1 else ''}")
     enough = monotonic() + _ENOUGH_S
     for number in range(rounds):
         items = _window(calls, number, rounds, at_once)
+        round_ = _Round(items if not long else [], items if at_once > 1 else [], many=task.many)
         for way in ways if number % 2 == 0 else reversed(ways):
-            _round(trials, task, way, items, found[way], alone=not long)
+            if found[way].trouble is None and round_.groups:
+                round_.sort_in(found[way], run(way, round_.groups), way)
+                if found[way].trouble is not None and at_once > 1 and not task.many:
+                    return tried(trials, task, ways, calls, times, 1, say)
         if monotonic() > enough:
             break
-    return found
+    return found, at_once
 
 
 def _window(calls: Sequence[Call], number: int, rounds: int, at_once: int) -> list[Call]:
@@ -188,31 +196,39 @@ def _window(calls: Sequence[Call], number: int, rounds: int, at_once: int) -> li
     return [calls[place % there] for place in places]
 
 
-def _round(
-    trials: Trials, task: PlanTask, way: Way, items: list[Call], one: Tried, *, alone: bool
-) -> None:
-    """Run *items*, if *alone* first one after the other, and then all at once."""
-    first = items[:1] if way == THREAD else []
-    before = [*first, *items] if alone else []
-    crowd = items if len(items) > 1 else []
-    shots = trials.run(task, way, [*before, *crowd], alone=len(before)) if before or crowd else []
-    _sort_in(one, way, shots[: len(before)])
-    if crowd:
-        each = shots[len(first) : len(before)] or [one.usual[0]] * len(crowd)
-        one.crowds.append(_crowd(shots[len(before) :], each, way))
+class _Round:
+    """What is run in one trial: *singles* one after the other, then *crowd* at once.
+
+    Before those comes what the first thing in a run of the job is: several at once where it has
+    instances, and otherwise one alone.
+    """
+
+    def __init__(self, singles: Sequence[Call], crowd: Sequence[Call], *, many: bool) -> None:
+        self._alone = [[call] for call in singles]
+        self._crowd = [crowd] if crowd else []
+        self._begins = (self._crowd if many and crowd else self._alone[:1]) if singles else []
+        self.groups = [*self._begins, *self._alone, *self._crowd]
+
+    def sort_in(self, one: Tried, shots: Sequence[Sequence[Shot]], way: Way) -> None:
+        """Add what the trial showed, which is nothing where it failed."""
+        if not shots:
+            return
+        begun = len(self._begins)
+        each = [group[0] for group in shots[begun : begun + len(self._alone)]]
+        one.alone += each
+        if self._crowd:
+            apart = each or [one.usual[0]] * len(self._crowd[0])
+            one.crowds.append(_crowd(shots[-1], apart, way))
+        if self._begins == self._crowd and begun:
+            one.fresh.append(_crowd(shots[0], each, way))
+        elif begun:
+            one.firsts += shots[0]
 
 
 def most_attempts(plan: Plan, task: PlanTask, times: int) -> int:
     """Return how often *task* may be run in each mode, when it is measured."""
     at_once = copies(plan, task, task.count or _MOST_COPIES)
     return 1 + times * _MORE * (1 + 2 * at_once)
-
-
-def _sort_in(one: Tried, way: Way, alone: Sequence[Shot]) -> None:
-    """Add attempts alone of one run: on a thread the first is not like the others."""
-    few = 1 if way == THREAD else 0
-    one.firsts += alone[:few]
-    one.alone += alone[few:]
 
 
 def _crowd(shots: Sequence[Shot], alone: Sequence[Shot], way: Way) -> Crowd:
@@ -233,30 +249,18 @@ def _began(shot: Shot, way: Way) -> float:
     return shot.started_at + shot.lost_s
 
 
-def _first_s(thread: Tried, process: Tried) -> float:
-    """Return what the first call in orch's own process took more than the others did.
+def _first_s(thread: Tried) -> float:
+    """Return what the first calls in a run took more than later ones.
 
-    It imports what the function itself imports, or fills caches. That was seen once; in processes
-    every call is a first one, so they have to agree.
+    They import what the function itself imports, fill caches, and get memory from the system.
     """
-    if not thread.alone:
-        return 0.0
-    usual = _by_items(thread.alone)
-    first, *later = thread.firsts  # later runs keep packages, but not modules
-    more_s = max(_more(usual, [first]), _more(usual, later))
-    apart_more_s = _more(usual, process.alone)
-    return more_s if more_s < apart_more_s * _AGREES else apart_more_s
-
-
-def _by_items(shots: Iterable[Shot]) -> dict[int | None, float]:
-    """Return what calls take, by items."""
-    found: dict[int | None, list[float]] = {}
-    for shot in shots:
-        found.setdefault(shot.item, []).append(shot.cost.wall_s)
-    return {item: median(walls) for item, walls in found.items()}
-
-
-def _more(usual: dict[int | None, float], shots: Sequence[Shot]) -> float:
-    """Return by how much *shots* took longer than is *usual* with their items."""
-    more = [shot.cost.wall_s - usual[shot.item] for shot in shots if shot.item in usual]
+    if thread.fresh:
+        fresh_s, later_s = (
+            median(crowd.seconds for crowd in crowds) for crowds in (thread.fresh, thread.crowds)
+        )
+        return max(0.0, fresh_s - later_s)
+    usual: dict[int | None, list[float]] = {}
+    for shot in thread.alone:
+        usual.setdefault(shot.item, []).append(shot.cost.wall_s)
+    more = [s.cost.wall_s - median(usual[s.item]) for s in thread.firsts if s.item in usual]
     return max(0.0, median(more)) if more else 0.0

@@ -7,28 +7,20 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from time import monotonic
 from typing import Any
 
 from orchestrator.advice import importing
-from orchestrator.advice.crowd import served
-from orchestrator.advice.modes import FUNCTION_MODES
-from orchestrator.advice.shots import shots_of
-from orchestrator.errors import JournalError
 from orchestrator.events import Started
-from orchestrator.finding import runs
-from orchestrator.journal import Record
 
 # What is taken for granted until it is seen, for a file that orch knows.
 _BEGINS_S = 0.03
 _WITH_PROCESSES_S = 0.015  # is added where there are processes
 _SERVER_S = 0.05
 _TIMES = 2
-_LONG_S = 30.0  # nothing of this takes such a time
+_LONG_S = 30.0  # no import takes such a time
 _ENOUGH_S = 1.0
-_NOTHING = "name: {mode}\ntasks:\n  nothing:\n    function: time:monotonic\n    mode: {mode}\n"
 
 
 @dataclass(slots=True)
@@ -65,57 +57,11 @@ class Overhead:
         if first is not None:
             self.begins.setdefault(processes, []).append(first)
 
-    def add(self, other: Overhead) -> None:
-        """Take in what was seen of the same job at another time."""
-        for processes, seen in other.begins.items():
-            self.begins.setdefault(processes, []).extend(seen)
-        self.servers += other.servers
-
-    def fill(self, nothing: Overhead) -> None:
-        """Take over what is not known of runs of the job from those of a job that does nothing."""
-        for processes, seen in nothing.begins.items():
-            if processes in self.begins:
-                continue
-            own, theirs = self.begins.get(not processes), nothing.begins.get(not processes)
-            if own and theirs:
-                self.begins[processes] = [median(own) + median(seen) - median(theirs)]
-            else:
-                self.begins[processes] = seen
-        self.servers = self.servers or nothing.servers
-
-
-def of_nothing(folder: str) -> Overhead:
-    """Run jobs that do nothing, with files and runs in *folder*, and return what that takes."""
-    found = Overhead()
-    try:
-        for mode in FUNCTION_MODES:
-            file = Path(folder, f"{mode}.yaml")
-            if not file.exists():
-                file.write_text(_NOTHING.format(mode=mode), encoding="utf-8")
-                _run(folder, mode)  # orch has never seen it
-        for _ in range(_TIMES):
-            for mode in FUNCTION_MODES:
-                _take_in(found, _run(folder, mode), processes=mode == "process")
-    except (subprocess.SubprocessError, OSError, JournalError):
-        return Overhead()
-    return found
-
-
-def _run(folder: str, mode: str) -> list[Any]:
-    """Run the job that does nothing, and return the events of the run."""
-    state = Path(folder, mode)
-    options = ["-q", "--state-dir", str(state)]
-    subprocess.run(
-        [sys.executable, "-P", "-m", "orchestrator", "run", f"{state}.yaml", *options],
-        check=True, timeout=_LONG_S, stdin=subprocess.DEVNULL, capture_output=True,
-    )  # fmt: skip
-    return list(Record(runs(state)[0]).events())
-
-
-def _take_in(found: Overhead, events: Sequence[Any], *, processes: bool) -> None:
-    found.begun(events, processes=processes)
-    if processes:
-        found.servers.append(served([shot for _, shot, _ in shots_of(events)])[1])
+    def learn(self, seen: Overhead) -> None:
+        """Take over what *seen* knows."""
+        self.begins |= {key: value for key, value in seen.begins.items() if value}
+        self.servers = seen.servers or self.servers
+        self.imports |= seen.imports
 
 
 def of_imports(
@@ -139,4 +85,4 @@ def of_imports(
             seen.setdefault(module, []).append(seconds)
         if monotonic() > enough:
             break
-    return {module: median(seconds) for module, seconds in seen.items()}
+    return {module: min(seconds) for module, seconds in seen.items()}

@@ -36,12 +36,6 @@ class Load:
     gil: float = 0.0
     waits: float = 0.0
 
-    def after(self, seconds: float) -> Load:
-        """Return the load of an attempt that waits for *seconds* first."""
-        whole = self.seconds + seconds
-        part = self.seconds / whole
-        return Load(whole, self.cpu * part, self.gil * part, self.waits)
-
 
 def simplified(
     plan: Plan,
@@ -106,13 +100,11 @@ def replay(
                     module = module_of(plan.tasks[name])
                     takes_s = (imports or {}).get(module, 0.0)
                     begins = imported.setdefault(module, now + takes_s)
-                if now < begins:
-                    load = load.after(begins - now)
-                under_way[action.task] = _Running(load, mode, load.seconds)
+                under_way[action.task] = _Running(load, mode, load.seconds, max(0.0, begins - now))
         if not under_way:
             return now
         now += _step(under_way, cpus, free_threads=free_threads)
-        for name in [name for name, running in under_way.items() if running.left <= _NOTHING_S]:
+        for name in [name for name, one in under_way.items() if one.is_over]:
             del under_way[name]
             number = scheduler.nodes[name].attempt
             scheduler.apply(Ended(name, number, "ok", now, output="null"))
@@ -128,20 +120,33 @@ _NO_LOAD = (Load(0.0),)
 
 @dataclass(slots=True)
 class _Running:
-    """An attempt under way; *left* are seconds that it would take alone."""
+    """An attempt under way; *left* are seconds that it would take alone.
+
+    Before those it wants nothing: for *idle* seconds it waits for what is no attempt.
+    """
 
     load: Load
     mode: str
     left: float
+    idle: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has come to its end."""
+        return self.left <= _NOTHING_S >= self.idle
 
 
 def _step(under_way: Mapping[str, _Running], cpus: float, *, free_threads: bool) -> float:
-    """Go on until the next one ends, and return how long that takes."""
-    each = list(under_way.values())
+    """Go on until the next one ends or has waited, and return how long that takes."""
+    each = [one for one in under_way.values() if one.idle <= _NOTHING_S]
+    idle = [one for one in under_way.values() if one.idle > _NOTHING_S]
     speeds = _speeds(each, cpus, free_threads=free_threads)
-    seconds = min(one.left / speed for one, speed in zip(each, speeds, strict=True))
+    ends = [one.left / speed for one, speed in zip(each, speeds, strict=True)]
+    seconds = min(ends + [one.idle for one in idle])
     for one, speed in zip(each, speeds, strict=True):
         one.left -= seconds * speed
+    for one in idle:
+        one.idle -= seconds
     return seconds
 
 

@@ -1,40 +1,54 @@
-"""Trials: functions of a job, run for measuring, by orch itself and in real modes."""
+"""Trials: tasks of a job, run for measuring, by orch itself, in real modes, and as runs begin.
+
+Each trial is a process of its own, so it imports, begins and warms up as a run does, finds nothing
+that another has left in memory, and takes nobody along when it crashes.
+"""
 
 from __future__ import annotations
 
+import marshal
 import shutil
-import signal
-import tempfile
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import accumulate, chain, pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator import jsonio
+from orchestrator import jsonio, keeper
 from orchestrator.advice.crowd import served
+from orchestrator.advice.overhead import Overhead
 from orchestrator.advice.shots import Shot, shots_of
-from orchestrator.clock import Clock
-from orchestrator.errors import OrchError, TemplateError
-from orchestrator.events import Ended, StopAsked
+from orchestrator.advice.staging import Staging, name_of
+from orchestrator.errors import EnvironmentFault, OrchError, TemplateError
+from orchestrator.events import Ended
+from orchestrator.finding import runs
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
-from orchestrator.places import create_run
+from orchestrator.places import STDIN, create_run
 from orchestrator.plan import templates
 from orchestrator.plan.fill import items as items_of
 from orchestrator.plan.model import PlanTask
 from orchestrator.plan.prepare import Preparer
 from orchestrator.records import replaced
-from orchestrator.running import Run
 from orchestrator.spec.words import quote
 
 _FILLED = ("args", "kwargs", "command", "env", "cwd")
 SAMPLE_S = 0.002  # ten times as often as in other runs
+_ENDED_ORCH = "ended orch"
+_PROGRAM = (sys.executable, "-P", "-m", "orchestrator.cli.trial")
 
 
 class TrialFailed(OrchError):
-    """A function failed when it was run for measuring."""
+    """A task failed when it was run for measuring; *why* is what it did, in words."""
 
     exit_code = 1
+
+    def __init__(self, task: str, way: Way, why: str) -> None:
+        super().__init__(f"task {quote(task)} as {way} {why}")
+        self.why = why
 
 
 class Interrupted(Exception):
@@ -86,7 +100,7 @@ class Call(NamedTuple):
 
 
 class Trials:
-    """Runs functions of *loaded* in *folder*; *outputs* are those of earlier tasks, by names.
+    """Runs tasks of *loaded* in *folder*; *outputs* are those of earlier tasks, by names.
 
     *say* is told where a signal has them stop.
     """
@@ -95,8 +109,10 @@ class Trials:
         self, loaded: Loaded, outputs: dict[str, Any], folder: str, say: Callable[[str], None]
     ) -> None:
         self._loaded, self._outputs, self._say = loaded, outputs, say
-        self.folder = folder
-        self.servers: list[float] = []  # how long each run of processes waited for what forks them
+        self._folder = folder
+        self._is_kept = keeper.is_kept()
+        self._is_new = True  # orch has not read the job file for these runs yet
+        self.overhead = Overhead()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -109,9 +125,9 @@ class Trials:
 
         Raises ``TemplateError``: an output is looked up that is not known.
         """
-        names = {**self._loaded.names, "run": {"id": "trial", "dir": self.folder}}
+        names = {**self._loaded.names, "run": {"id": "trial", "dir": self._folder}}
         preparer = Preparer(
-            root=self._loaded.plan.root, folder=self.folder, run_id="trial", names=names,
+            root=self._loaded.plan.root, folder=self._folder, run_id="trial", names=names,
             environment={}, python="", socket="",
         )  # fmt: skip
         try:
@@ -137,79 +153,83 @@ class Trials:
             found.append(Call(index, {key: value for key, value in filled.items() if value}))
         return found
 
-    def run(self, task: PlanTask, way: Way, calls: Sequence[Call], *, alone: int) -> list[Shot]:
-        """Run *task* in that *way*, once for each of *calls*, and return the attempts in order.
+    def run(self, task: PlanTask, way: Way, groups: Sequence[Sequence[Call]]) -> list[list[Shot]]:
+        """Run *task* in that *way*, once for each call, and return the attempts by groups.
 
-        The first *alone* of them one after the other, and then the others, all at once.
-        Raises ``TrialFailed``, ``Interrupted``, ``JournalError``.
+        The calls of a group run at once, and the groups one after the other, in one run of orch.
+        Raises ``TrialFailed``, ``Interrupted``, ``EnvironmentFault``.
         """
-        tasks = {}
-        for order, call in enumerate(calls):
-            name = f"t{order}"
-            needs = (f"t{min(order, alone) - 1}",) if order and alone else ()
-            tasks[name] = replaced(
-                task, name=name, order=order, needs=needs, mode=way.mode, start=way.start,
-                run_when="succeeded", auto=False, when=None, foreach=None, items=None,
-                replicas=None, skip=None, templated=False, allow_failure=False, **call.filled,
-            )  # fmt: skip
-        plan = replaced(
-            self._loaded.plan, tasks=tasks, queues={}, pipelines=[], timeout_s=None,
-            concurrency="allow", threads=max(self._loaded.plan.threads, len(tasks)),
-            processes=max(self._loaded.plan.processes, len(tasks)),
-        )  # fmt: skip
-        loaded = Loaded(
-            self._loaded.data, self._loaded.file, self._loaded.draft, plan, self._loaded.checker,
-            environment=self._loaded.environment, names=self._loaded.names,
-            choices=self._loaded.choices, secrets=self._loaded.secrets,
-        )  # fmt: skip
-        state = tempfile.mkdtemp(prefix="trial-", dir=self.folder)
-        try:
-            run = Run(loaded, Clock(), state_dir=state, fail_fast=True)
-            finished = run.go(
-                lambda _: (_Stops(self._say),), redirect=True, handle_signals=True,
-                sample_s=SAMPLE_S,
-                following=f"measure the others by --task: `{task.name}` ended orch as {way}",
-            )  # fmt: skip
-            if finished.state == "cancelled":
-                raise Interrupted(run.ladder.last or signal.SIGTERM)
-            shots = self._shots(run.path, task, way, calls)
-            if not way.is_forked:
-                return shots
+        calls = list(chain.from_iterable(groups))
+        events = self._events(task, way, Staging(
+            self._loaded.file or STDIN, None if self._loaded.file else self._loaded.data,
+            self._loaded.choices.params, self._loaded.choices.called_from, self._folder, task.name,
+            way.mode, way.start, [call.filled for call in calls], list(map(len, groups)), SAMPLE_S,
+        ))  # fmt: skip
+        shots = self._shots(events, task, way, calls)
+        if way.is_forked:
             shots, server_s = served(shots)
-            self.servers.append(server_s)
-            return shots
-        finally:
-            shutil.rmtree(state, ignore_errors=True)
+            self.overhead.servers.append(server_s)
+        if not self._is_new:
+            self.overhead.begun(events, processes=way.mode == "process")
+        self._is_new = False
+        ends = accumulate(map(len, groups), initial=0)
+        return [shots[begin:end] for begin, end in pairwise(ends)]
 
-    def _shots(self, folder: str, task: PlanTask, way: Way, calls: Sequence[Call]) -> list[Shot]:
+    def _events(self, task: PlanTask, way: Way, staging: Staging) -> list[Any]:
+        """Return the events of the run of a trial, which is removed."""
+        asked, said = (Path(self._folder, name) for name in ("asked", "said"))
+        asked.write_bytes(marshal.dumps([*staging]))
+        options = () if self._is_kept else ("--no-keeper",)
+        with asked.open("rb") as given, said.open("wb") as told:
+            status = self._waited([*_PROGRAM, *options], stdin=given, stderr=told)
+        made = runs(Path(self._folder))
+        if not made:
+            last = said.read_text("utf-8", "replace").strip().rpartition("\n")[2]
+            raise EnvironmentFault(f"a trial could not begin: {last.removeprefix('orch: ')}")
+        try:
+            events = list(Record(made[0]).events())
+        finally:
+            shutil.rmtree(made[0], ignore_errors=True)
+        if status < 0 or not any(isinstance(event, Ended) for event in events):
+            raise TrialFailed(task.name, way, _ENDED_ORCH)
+        return events
+
+    def _waited(self, argv: Sequence[str], **streams: Any) -> int:
+        """Run a program to its end, which a signal asks it for, and return how it ended."""
+        process: subprocess.Popen[bytes] | None = None
+        stopped: Interrupted | None = None
+        while True:
+            try:
+                if process is None:
+                    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, **streams)
+                status = process.wait()
+            except Interrupted as signalled:
+                if process is None:
+                    raise
+                if stopped is None:  # or people would think that nothing has happened
+                    self._say("stopping: what is being measured was asked to end (again: at once)")
+                stopped = signalled
+                process.send_signal(signalled.number)
+                continue
+            if stopped is not None:
+                raise stopped
+            return status
+
+    def _shots(
+        self, events: Sequence[Any], task: PlanTask, way: Way, calls: Sequence[Call]
+    ) -> list[Shot]:
         """Return the attempts of a trial. Raises ``TrialFailed`` where one did not succeed."""
-        events = list(Record(folder).events())
         ends = {name: (shot, ended) for name, shot, ended in shots_of(events)}
         for event in events:
             if isinstance(event, Ended) and event.outcome != "ok" and event.task not in ends:
                 error = event.error
                 said = f"{error.type}: {error.message}" if error is not None else event.outcome
-                why = f"task `{task.name}` failed as {way}: {said.splitlines()[0]}"
-                raise TrialFailed(why)
+                raise TrialFailed(task.name, way, f"failed: {said.splitlines()[0]}")
+        if len(ends) < len(calls):
+            raise TrialFailed(task.name, way, _ENDED_ORCH)
         if not task.many and task.name not in self._outputs:  # for tasks that look it up
-            output = ends["t0"][1].output
+            output = ends[name_of(0)][1].output
             self._outputs[task.name] = {"output": jsonio.loads(output or "null")}
-        return [replace(ends[f"t{order}"][0], item=call.item) for order, call in enumerate(calls)]
-
-
-class _Stops:
-    """Tells of a signal, or people would think that nothing has happened."""
-
-    tick_s: float | None = None
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-
-    def told(self, events: Sequence[Any]) -> None:
-        """Say that what is measured was asked to stop."""
-        for event in events:
-            if isinstance(event, StopAsked) and event.reason == "signal" and not event.force:
-                self._say("stopping: what is being measured was asked to end (again: at once)")
-
-    def tick(self) -> None:
-        """Nothing to do while nothing happens."""
+        return [
+            replace(ends[name_of(order)][0], item=call.item) for order, call in enumerate(calls)
+        ]

@@ -21,17 +21,23 @@ _NOT_KEPT = {"--no-keeper", "-h", "--help"}
 
 def main() -> NoReturn:
     """Run ``orch`` and leave with its exit code."""
+    args = sys.argv[1:]
+    clock = begun(kept=_is_kept(args))
+    from orchestrator.cli import command  # noqa: PLC0415 - a fork copies what is there already
+
+    command.leave(lambda: command.run(args), clock)
+
+
+def begun(*, kept: bool) -> Clock:
+    """Do what comes first in this process, *kept* by a keeper; return the clock of the run."""
     gc.disable()  # of what is imported nothing is garbage
     _open_descriptors()
     clock = Clock()
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for who is not there yet
-    args = sys.argv[1:]
-    if _is_kept(args):
+    if kept:
         keeper.keep()
-    from orchestrator.cli import command  # noqa: PLC0415 - a fork copies what is there already
-
-    command.leave(args, clock)
+    return clock
 
 
 def _is_kept(args: Sequence[str]) -> bool:

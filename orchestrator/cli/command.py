@@ -12,29 +12,23 @@ from orchestrator.errors import EnvironmentFault, OrchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from orchestrator.cli.plain import Plain
     from orchestrator.clock import Clock
 
 
-def leave(args: Sequence[str], clock: Clock) -> NoReturn:
-    """Run the command that *args* name and leave with its exit code."""
+def leave(command: Callable[[], None], clock: Clock) -> NoReturn:
+    """Do what *command* does and leave with its exit code."""
     descriptors.take_over()
     Started.clock = clock
-    flush_and_leave(_code_of(args, plain(args)))
+    flush_and_leave(_code_of(command))
 
 
-def _code_of(args: Sequence[str], asked: Plain | None) -> int:
+def _code_of(command: Callable[[], None]) -> int:
     try:
-        if asked is None:
-            from orchestrator.cli.app import run_app  # noqa: PLC0415 - not for what is plain
-
-            gc.enable()
-            run_app(args)
-        else:
-            run_plain(asked)
+        command()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     except OrchError as error:
@@ -43,6 +37,18 @@ def _code_of(args: Sequence[str], asked: Plain | None) -> int:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is ours
         return _failed(error)
     return 0
+
+
+def run(args: Sequence[str]) -> None:
+    """Run the command that *args* name."""
+    asked = plain(args)
+    if asked is not None:
+        run_plain(asked)
+        return
+    from orchestrator.cli.app import run_app  # noqa: PLC0415 - not for what is plain
+
+    gc.enable()
+    run_app(args)
 
 
 def run_plain(asked: Plain) -> None:
