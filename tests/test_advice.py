@@ -167,8 +167,8 @@ def test_one_of_two_is_enough() -> None:
 def test_what_several_at_once_took_counts_more() -> None:
     """A share of the GIL that was seen is put right by what copies took together."""
     plan = _plan(_task("a", items=[0, 0]))
-    known = _known(_shot(1.0, 1.0, 0.0), _shot(1.01, 1.0), copies=2, measured=True)
-    known.together = {"thread": Crowd(1.9, 0.95, 1.9), "process": Crowd(1.05, 0.525, 1.05)}
+    known = _known(_shot(1.0, 1.0, 0.0), _shot(1.01, 1.0), measured=True)
+    known.together = {"thread": Crowd(1.9, 0.95, 1.9, 2), "process": Crowd(1.05, 0.525, 1.05, 2)}
     verdict = _judge(plan, a=known).verdict()
     assert verdict.now_s == pytest.approx(1.9)
     assert verdict.tasks["a"].advised == "process"
@@ -238,7 +238,7 @@ def test_measured(funcs: Builder) -> None:
         b: {mode: process, function: 'm:quick', needs: [a], foreach: {i: [1, 2, 3, 4, 5, 6]}}
         c: {mode: subprocess, command: ['true']}
         """,
-        "params: {s: {type: float, default: 0.1}}",
+        "params: {s: {type: float, default: 0.1}}\nlimits: {processes: 1}",
     )
     done = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--times", "1", "--json")
     assert set(done.tasks) == {"a", "b"}
@@ -302,14 +302,14 @@ def test_apply(funcs: Builder) -> None:
     """``--apply`` writes the modes that are advised, shows the difference, and keeps comments."""
     funcs.file("job.yaml", """
         # what I thought
-        limits: {processes: 2}
+        limits: {processes: 1}
         tasks:
           a:  # light
             mode: thread  # !
             function: m:sleeps
             foreach: {i: [1, 2, 3, 4]}
             needs: [b]
-          b: {mode: process, function: 'm:quick', foreach: [1, 2, 3]}  # wait for what forks them
+          b: {mode: process, function: 'm:quick', foreach: [1, 2, 3, 4, 5, 6]}  # one by one
     """)  # fmt: skip
     before = Path(funcs.root, "job.yaml").read_text()
     found = funcs.orch("advise", "job.yaml", "--measure", "--yes", "--json", "--times", "1").tasks

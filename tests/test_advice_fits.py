@@ -269,8 +269,8 @@ def test_crowds_of_items_that_differ() -> None:
     """What several took together is compared with what the same items take one by one."""
     shots = {mode: [_shot(s, 1.0, i) for i, s in enumerate([0.1, 0.9])] * 2
              for mode in ("thread", "process")}  # fmt: skip
-    together = {"thread": Crowd(1.0, 1.0, 1.0 / 0.9), "process": Crowd(0.9, 0.9, 1.0)}
+    together = {"thread": Crowd(1.0, 1.0, 1.0 / 0.9, 2), "process": Crowd(0.9, 0.9, 1.0, 2)}
     plan = Plan("job", "/", {"a": _task("a", "thread", items=[0] * 2)}, threads=8, processes=2)
-    judge = _judge(plan, a=Known(shots, together, copies=2, measured=True))
+    judge = _judge(plan, a=Known(shots, together, measured=True))
     assert judge.time({"a": "thread"}) == pytest.approx(1.0)
     assert judge.time({"a": "process"}) == pytest.approx(0.9)

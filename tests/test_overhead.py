@@ -62,9 +62,7 @@ def test_as_many_at_once_as_were_measured(mode: str, together: float) -> None:
     """What was seen of several at once is what is predicted of as many, also of those that lose."""
     plan = _plan("m:f", mode=mode, items=[0, 0])
     shot = Shot(1.0, Cost(1.0, 1.0, 0.0, gil_share=1.0), 0.0, 1.0)
-    known = Known(
-        {mode: [shot]}, {mode: Crowd(together, together / 2, together)}, copies=2, measured=True
-    )
+    known = Known({mode: [shot]}, {mode: Crowd(together, together / 2, together, 2)}, measured=True)
     nothing = Overhead({False: [0.0], True: [0.0]}, [0.0])
     judge = Judge(plan, Evidence({"a": known}, overhead=nothing), 2)
     assert judge.time({"a": mode}) == pytest.approx(together)

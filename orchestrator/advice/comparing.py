@@ -62,18 +62,21 @@ def compare(
         calls = trials.calls(task)
         if not calls:
             raise UsageError(f"{quote(task.name)} has no items: there is nothing to run")
-        at_once = copies(loaded.plan, task, len(calls))
-        found, at_once = tried(trials, task, ways(task), calls, times, at_once, say)
+        kinds = ways(task)
+        several = min(copies(loaded.plan, task, len(calls), way) for way in kinds)
+        found = tried(trials, task, dict.fromkeys(kinds, several), calls, times, say)
         troubles = [one.trouble for one in found.values() if one.trouble is not None]
         if len(troubles) == len(found):
             raise troubles[0]
-        return [_measured(way, one, at_once) for way, one in found.items() if one.trouble is None]
+        return [_measured(way, one) for way, one in found.items() if one.trouble is None]
 
 
-def _measured(way: Way, one: Tried, at_once: int) -> Measured:
+def _measured(way: Way, one: Tried) -> Measured:
     usual = one.usual
     seconds = median(shot.seconds - shot.lost_s for shot in usual)
-    together_s = one.crowd.seconds if one.crowd is not None else seconds
+    together_s, at_once = seconds, 1
+    if one.crowd is not None:
+        together_s, at_once = one.crowd.seconds, round(one.crowd.copies)
     cpu_s = _median([shot.cost.cpu_s for shot in usual])
     # what computes shares the processors, what waits shares nothing
     busy = min(1.0, (cpu_s or 0.0) / seconds) if seconds > 0 else 0.0

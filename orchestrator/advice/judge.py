@@ -305,8 +305,7 @@ class Judge:
             longest = median(shot.cost.gil_longest_s or 0.0 for shot in thread)
             words.append(f"holds it for {show_finely(longest)} at a time, and orch with it")
         if known.together:
-            parts = [f"{show_finely(c.seconds)} as `{mode}`" for mode, c in known.together.items()]
-            words.append(f"{known.copies} at once take {', '.join(parts)}")
+            words.append(_of_several(known.together))
         if len(seconds) > 1:
             words.append(_of_the_job(seconds, task.mode))
         if load.cpu > _MOSTLY and task.mode == advised == "thread" and not self._gil:
@@ -356,6 +355,16 @@ def _why_unknown(known: Known) -> str:
     if known.stale:
         return "it has changed since it was run: run the job, or use --measure"
     return "it was never run: run the job, or use --measure"
+
+
+def _of_several(together: Mapping[str, Crowd]) -> str:
+    """Return what several at once were seen to take."""
+    parts, before = [], 0.0
+    for mode, crowd in together.items():
+        count = f"{crowd.copies:.0f} " if before else f"{crowd.copies:.0f} at once take "
+        parts.append(f"{count * (crowd.copies != before)}{show_finely(crowd.seconds)} as `{mode}`")
+        before = crowd.copies
+    return ", ".join(parts)
 
 
 def _of_the_job(seconds: Mapping[str, float], mode: str) -> str:

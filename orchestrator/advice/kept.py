@@ -86,7 +86,6 @@ def _written(known: Known) -> dict[str, Any]:
             for mode, shots in known.shots.items()
         },
         "together": {mode: list(crowd) for mode, crowd in known.together.items()},
-        "copies": known.copies,
         "first_s": known.first_s,
         "barred": known.barred,
     }
@@ -102,7 +101,6 @@ def _taken_up(entry: dict[str, Any]) -> Known:
             for mode, shots in entry["shots"].items()
         },
         {mode: Crowd(*crowd) for mode, crowd in entry["together"].items()},
-        copies=entry["copies"],
         measured=True,
         first_s=entry["first_s"],
         barred=entry["barred"],

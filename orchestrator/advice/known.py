@@ -23,12 +23,13 @@ _DIFFER = 1.5  # by so much the largest item is more than the smallest, or they 
 class Crowd(NamedTuple):
     """Several at once: *seconds* that they took, which is *share* of what they take one by one.
 
-    And *slower* times what the longest of them takes alone.
+    And *slower* times what the longest of them takes alone. *copies* is how many they were.
     """
 
     seconds: float
     share: float
     slower: float
+    copies: float
 
 
 @dataclass(slots=True)
@@ -37,7 +38,6 @@ class Known:
 
     shots: dict[str, list[Shot]] = field(default_factory=dict)
     together: dict[str, Crowd] = field(default_factory=dict)
-    copies: int = 1
     measured: bool = False
     runs: int = 0
     stale: int = 0  # runs of it as it was then: its code or its arguments were others

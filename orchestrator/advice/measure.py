@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from time import monotonic
@@ -22,7 +22,7 @@ _SHORT_S = 0.2  # and what takes so little in more rounds: it disturbs, and is d
 _MORE = 2  # times as many
 _ENOUGH_S = 30.0  # no further round of a task is begun after this
 _NOTHING_S = 1e-6
-_MOST_COPIES = 8
+_MOST_COPIES, _MOST_LONG_COPIES = 8, 4
 
 
 @dataclass(slots=True)
@@ -30,8 +30,8 @@ class Tried:
     """A task run one way, in runs of their own.
 
     *firsts* are attempts alone that were the first thing in their run, *alone* later ones. *fresh*
-    are several at once as the first thing in a run, *crowds* later ones. *trouble* is why it could
-    not be run so.
+    are several at once as the first thing in a run, *crowds* later ones; of processes, which are all
+    alike, there are only those. *trouble* is why it could not be run so.
     """
 
     firsts: list[Shot] = field(default_factory=list)
@@ -62,15 +62,15 @@ def measurable(plan: Plan) -> list[PlanTask]:
     ]  # fmt: skip
 
 
-def copies(plan: Plan, task: PlanTask, count: int) -> int:
-    """Return how many of *task*, which has *count* instances, are measured at once.
+def copies(plan: Plan, task: PlanTask, count: int, way: Way) -> int:
+    """Return how many of *task*, which has *count* instances, are run at once to measure it.
 
-    Of one without instances two: as many as it takes to see whether they are in each other's way.
-    Never more than the job itself lets run at once.
+    As many as the job itself would run at once, up to a number; of one without instances two,
+    which is as many as it takes to see whether they are in each other's way.
     """
-    most = min(count if task.many else 2, plan.threads, plan.processes, _MOST_COPIES)
+    slots = plan.threads if way == THREAD else min(plan.threads, plan.processes)
     lots = (plan.resources[name] // amount for name, amount in task.resources.items())
-    return max(1, min((most, *lots)))
+    return max(1, min(count if task.many else 2, slots, _MOST_COPIES, *lots))
 
 
 def measure(
@@ -120,10 +120,9 @@ def _measured(
     calls = trials.calls(task)
     if not calls:
         raise TemplateError("its `foreach` has no items")
-    at_once = copies(plan, task, len(calls))
-    ways = list(map(Way, modes_of(task)))
-    found, at_once = tried(trials, task, ways, calls, times, at_once, say)
-    known = Known(measured=True, copies=at_once, chances=before.chances, starts=before.starts)
+    several = {way: copies(plan, task, len(calls), way) for way in map(Way, modes_of(task))}
+    found = tried(trials, task, several, calls, times, say)
+    known = Known(measured=True, chances=before.chances, starts=before.starts)
     for way, one in found.items():
         if one.trouble is not None:
             known.barred[way.mode] = one.trouble.why
@@ -141,20 +140,18 @@ def _measured(
 def tried(
     trials: Trials,
     task: PlanTask,
-    ways: Sequence[Way],
+    several: Mapping[Way, int],
     calls: Sequence[Call],
     times: int,
-    at_once: int,
     say: Callable[[str], None],
-) -> tuple[dict[Way, Tried], int]:
-    """Run *task* in each of *ways*, alone and *at_once* at once, round by round.
+) -> dict[Way, Tried]:
+    """Run *task* in each of the ways that *several* has, alone and as many at once, by rounds.
 
     So whatever the machine does meanwhile meets all of them alike. Each round has other items, from
-    all over the list. A way in which it fails once is not tried again, and has its trouble. Of one
-    that fails beside itself, which it never is in the job, only one is run at once: how many is
-    returned, too.
+    all over the list. A way in which it fails once is not tried again, and has its trouble. One
+    that fails beside itself, which it never is in the job, is run alone only.
     """
-    found = {way: Tried() for way in ways}
+    found = {way: Tried() for way in several}
 
     def run(way: Way, groups: Sequence[Sequence[Call]]) -> list[list[Shot]]:
         try:
@@ -170,21 +167,29 @@ def tried(
     longest_s = max((one.firsts[0].cost.wall_s for one in found.values() if one.firsts), default=0)
     long, short = longest_s > _LONG_S, longest_s < _SHORT_S
     rounds = 1 if long else times * _MORE if short else times
-    how = ["alone"] * (not long) + [f"{at_once} at once"] * (at_once > 1)
-    if how and longest_s:
-        say(f"`{task.name}`: {', then '.join(how)}{f', {rounds} times' if rounds > 1 else ''}")
+    most = _MOST_COPIES if short else _MOST_LONG_COPIES
+    counts = {way: min(most, count) for way, count in several.items()}
+    if longest_s:
+        say(f"`{task.name}`: {_in_words(counts, rounds, alone=not long)}")
     enough = monotonic() + _ENOUGH_S
     for number in range(rounds):
-        items = _window(calls, number, rounds, at_once)
-        round_ = _Round(items if not long else [], items if at_once > 1 else [], many=task.many)
-        for way in ways if number % 2 == 0 else reversed(ways):
-            if found[way].trouble is None and round_.groups:
-                round_.sort_in(found[way], run(way, round_.groups), way)
-                if found[way].trouble is not None and at_once > 1 and not task.many:
-                    return tried(trials, task, ways, calls, times, 1, say)
+        for way in list(counts) if number % 2 == 0 else list(reversed(counts)):
+            items = _window(calls, number, rounds, counts[way])
+            groups = _Groups(items, alone=not long, many=task.many)
+            if found[way].trouble is None and groups.all:
+                groups.sort_in(found[way], run(way, groups.all), way)
+                if found[way].trouble is not None and counts[way] > 1 and not task.many:
+                    return tried(trials, task, dict.fromkeys(several, 1), calls, times, say)
         if monotonic() > enough:
             break
-    return found, at_once
+    return found
+
+
+def _in_words(counts: Mapping[Way, int], rounds: int, *, alone: bool) -> str:
+    """Return what is measured."""
+    several = sorted({count for count in counts.values() if count > 1}, reverse=True)
+    how = ["alone"] * alone + [f"{' and '.join(map(str, several))} at once"] * bool(several)
+    return f"{', then '.join(how)}{f', {rounds} times' if rounds > 1 else ''}"
 
 
 def _window(calls: Sequence[Call], number: int, rounds: int, at_once: int) -> list[Call]:
@@ -196,39 +201,42 @@ def _window(calls: Sequence[Call], number: int, rounds: int, at_once: int) -> li
     return [calls[place % there] for place in places]
 
 
-class _Round:
-    """What is run in one trial: *singles* one after the other, then *crowd* at once.
+class _Groups:
+    """What is run in one trial: *items* one after the other, if *alone* is wanted, then at once.
 
     Before those comes what the first thing in a run of the job is: several at once where it has
     instances, and otherwise one alone.
     """
 
-    def __init__(self, singles: Sequence[Call], crowd: Sequence[Call], *, many: bool) -> None:
-        self._alone = [[call] for call in singles]
-        self._crowd = [crowd] if crowd else []
-        self._begins = (self._crowd if many and crowd else self._alone[:1]) if singles else []
-        self.groups = [*self._begins, *self._alone, *self._crowd]
+    def __init__(self, items: Sequence[Call], *, alone: bool, many: bool) -> None:
+        self._singles = [[item] for item in items] if alone else []
+        self._crowd = [items] if len(items) > 1 else []
+        self._begins: Sequence[Sequence[Call]] = []
+        if alone:
+            self._begins = self._crowd if many and self._crowd else self._singles[:1]
+        self.all = [*self._begins, *self._singles, *self._crowd]
 
     def sort_in(self, one: Tried, shots: Sequence[Sequence[Shot]], way: Way) -> None:
         """Add what the trial showed, which is nothing where it failed."""
         if not shots:
             return
         begun = len(self._begins)
-        each = [group[0] for group in shots[begun : begun + len(self._alone)]]
+        each = [group[0] for group in shots[begun : begun + len(self._singles)]]
         one.alone += each
         if self._crowd:
             apart = each or [one.usual[0]] * len(self._crowd[0])
             one.crowds.append(_crowd(shots[-1], apart, way))
-        if self._begins == self._crowd and begun:
-            one.fresh.append(_crowd(shots[0], each, way))
+        if begun and self._begins == self._crowd:
+            crowds = one.fresh if way == THREAD else one.crowds
+            crowds.append(_crowd(shots[0], each, way))
         elif begun:
             one.firsts += shots[0]
 
 
 def most_attempts(plan: Plan, task: PlanTask, times: int) -> int:
-    """Return how often *task* may be run in each mode, when it is measured."""
-    at_once = copies(plan, task, task.count or _MOST_COPIES)
-    return 1 + times * _MORE * (1 + 2 * at_once)
+    """Return how often *task* may be run in a mode, when it is measured."""
+    several = copies(plan, task, task.count or _MOST_COPIES, THREAD)
+    return 1 + times * _MORE * (3 * several if task.many else 1 + 2 * several)
 
 
 def _crowd(shots: Sequence[Shot], alone: Sequence[Shot], way: Way) -> Crowd:
@@ -239,7 +247,8 @@ def _crowd(shots: Sequence[Shot], alone: Sequence[Shot], way: Way) -> Crowd:
     begun = [_began(shot, way) for shot in shots]
     seconds = max(shot.ended_at for shot in shots) - min(begun)
     took = [shot.ended_at - _began(shot, way) for shot in alone]
-    return Crowd(seconds, seconds / max(sum(took), _NOTHING_S), seconds / max(*took, _NOTHING_S))
+    share, slower = (seconds / max(unit(took), _NOTHING_S) for unit in (sum, max))
+    return Crowd(seconds, share, slower, len(shots))
 
 
 def _began(shot: Shot, way: Way) -> float:
@@ -252,15 +261,16 @@ def _began(shot: Shot, way: Way) -> float:
 def _first_s(thread: Tried) -> float:
     """Return what the first calls in a run took more than later ones.
 
-    They import what the function itself imports, fill caches, and get memory from the system.
+    They import what the function itself imports, fill caches, and get memory from the system. Of
+    what was seen the least counts: all noise of the machine would look like it.
     """
     if thread.fresh:
         fresh_s, later_s = (
-            median(crowd.seconds for crowd in crowds) for crowds in (thread.fresh, thread.crowds)
+            min(crowd.seconds for crowd in crowds) for crowds in (thread.fresh, thread.crowds)
         )
         return max(0.0, fresh_s - later_s)
     usual: dict[int | None, list[float]] = {}
     for shot in thread.alone:
         usual.setdefault(shot.item, []).append(shot.cost.wall_s)
     more = [s.cost.wall_s - median(usual[s.item]) for s in thread.firsts if s.item in usual]
-    return max(0.0, median(more)) if more else 0.0
+    return max(0.0, min(more)) if more else 0.0
