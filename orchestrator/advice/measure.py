@@ -29,9 +29,9 @@ _MOST_COPIES, _MOST_LONG_COPIES = 8, 4
 class Tried:
     """A task run one way, in runs of their own.
 
-    *firsts* are attempts alone that were the first thing in their run, *alone* later ones. *fresh*
-    are several at once as the first thing in a run, *crowds* later ones; of processes, which are all
-    alike, there are only those. *trouble* is why it could not be run so.
+    *firsts* are attempts alone that were the first thing in their run, *alone* later ones; *fresh*
+    are several at once as the first thing in a run, *crowds* later ones, and all of processes:
+    those are alike. *trouble* is why it could not be run so.
     """
 
     firsts: list[Shot] = field(default_factory=list)
