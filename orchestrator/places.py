@@ -117,13 +117,13 @@ class Turn:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def holder(self) -> str:
-        """Return who has it: ``run ID (process PID)``."""
+        """Return who has it, such as ``run ID (process PID)``."""
         return os.pread(self._lock, 200, 0).decode(errors="replace") or "another run"
 
-    def is_for(self, run: str, pid: int) -> None:
+    def is_for(self, what: str, pid: int) -> None:
         """Let others know who has it."""
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"run {run} (process {pid})".encode(), 0)
+        os.pwrite(self._lock, f"{what} (process {pid})".encode(), 0)
 
     def release(self) -> None:
         """Give it back."""

@@ -87,7 +87,7 @@ class Run:
         state = state_directory(self.plan.root, state_dir)
         if past is not None:
             state = past.folder.state
-        self._turn = _turn(state, self.plan, waits)
+        self._turn = turn_of(state, self.plan, waits)
         if past is None:
             self.folder = create_run(state)
         else:
@@ -113,7 +113,7 @@ class Run:
         with ExitStack() as stack:
             stack.callback(keeper.has_ended)
             if self._turn is not None:
-                self._turn.is_for(self.id, keeper.started_pid())
+                self._turn.is_for(f"run {self.id}", keeper.started_pid())
                 stack.callback(self._turn.release)
             stack.callback(self.folder.release)
             journal = self._journal()
@@ -372,18 +372,23 @@ def _remove(folder: str) -> None:
     rmtree(folder, ignore_errors=True)
 
 
-def _turn(state: str, plan: Plan, waits: Callable[[str], None] | None) -> Turn | None:
-    """Return the right to run, where the job has it that only one of its runs is under way."""
+def turn_of(
+    state: str, plan: Plan, waits: Callable[[str], None] | None = None, *, may_wait: bool = True
+) -> Turn | None:
+    """Return the right to run, where the job has it that only one of its runs is under way.
+
+    *waits* is told for whom this one waits. Raises ``EnvironmentFault`` where it must not.
+    """
     if plan.concurrency == "allow":
         return None
     turn = Turn(state, plan.name)
     if turn.take():
         return turn
-    if plan.concurrency == "refuse":
+    if plan.concurrency == "refuse" or not may_wait:
         holder = turn.holder()
         turn.release()
         raise EnvironmentFault(
-            f"job {quote(plan.name)} is under way: {holder} (concurrency: refuse)"
+            f"job {quote(plan.name)} is under way: {holder} (concurrency: {plan.concurrency})"
         )
     if waits is not None:
         waits(turn.holder())

@@ -505,9 +505,11 @@ def test_line_at_the_end(funcs: Builder) -> None:
     loaded = load(str(funcs.root / "job.yaml"), Choices({"s": "0.1"}))
     known = _known(_shot(1.0, 1.0, 1.0), _shot(1.0, 1.0))
     advice = _judge(_plan(_task("a", items=[0, 0])), a=known).verdict().tasks["a"]
-    said = advising.line([advice], 2, 1.0, loaded)
+    said = advising.line([advice], 2, 1.0, loaded, str(funcs.root / ".orch"))
     assert said.startswith("2 thread tasks took turns on the GIL: `mode: process` for `a` would")
     assert said.endswith("job.yaml -p s=0.1)")
+    elsewhere = advising.line([advice], 2, 1.0, loaded, "/elsewhere")
+    assert elsewhere.endswith("job.yaml -p s=0.1 --state-dir /elsewhere)")
 
 
 def test_effort_is_bounded() -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from orchestrator.advice import edit
 from orchestrator.advice.edit import CannotEdit, difference, with_modes, write
+from orchestrator.errors import EnvironmentFault
 from orchestrator.spec.source import Source
 
 CONFIGS = sorted(Path(__file__).parent.parent.joinpath("configs").glob("*.yaml"))
@@ -707,7 +708,7 @@ def test_write_leaves_nothing_where_it_fails(file: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CannotEdit) as refused:
+    with pytest.raises(EnvironmentFault) as refused:
         write(str(file), OLD.encode(), "new\n")
     assert str(refused.value) == f"{file} cannot be written: no space left on device"
     assert file.read_text() == OLD
@@ -736,7 +737,7 @@ def test_write_refuses_what_is_read_only() -> None:
                 os.setresuid(65534, 65534, 65534)
             try:
                 write(str(file), OLD.encode(), "new\n")
-            except CannotEdit as error:
+            except EnvironmentFault as error:
                 os._exit(0 if str(error) == f"{file} is read-only" else 2)
             except BaseException:  # noqa: BLE001 - a child that must not go on as pytest
                 os._exit(3)

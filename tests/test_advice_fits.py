@@ -149,7 +149,13 @@ def test_what_was_measured_is_kept(funcs: Builder) -> None:
     assert changed.tasks["a"]["evidence"] == "none"
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"job": 1}', '{"job": {"tasks": {"a": {}}}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", '{"job": 1}', '{"job": {"tasks": 3}}', '{"job": {"tasks": {"a": {}}}}',
+        '{"job": {"tasks": {}, "runs": [["x"], [], []], "imports": {}}}',
+    ],
+)  # fmt: skip
 def test_a_damaged_memory_of_measurements(funcs: Builder, text: str) -> None:
     """It is as if it were not there."""
     funcs.tasks("a: {mode: thread, function: 'm:value'}", "name: job")

@@ -14,10 +14,11 @@ from orchestrator.advice import edit, kept
 from orchestrator.advice.evidence import of_one, recorded
 from orchestrator.advice.judge import Advice, Judge, Verdict
 from orchestrator.advice.measure import measurable, measure
-from orchestrator.advice.trial import Trials, workshop
-from orchestrator.errors import OrchError
+from orchestrator.advice.trial import Trials, its_turn, workshop
+from orchestrator.errors import OrchError, SpecError
 from orchestrator.hazards import Hazard, hazards
 from orchestrator.loading import Loaded, cpus, load
+from orchestrator.places import STATE_DIR, relative
 from orchestrator.pythons import gil_is_on
 from orchestrator.spec.durations import show
 
@@ -39,38 +40,45 @@ def advice(
     evidence = recorded(loaded, Path(state))
     kept.recall(evidence, loaded, state)
     if times is not None:
-        tasks = [t for t in measurable(loaded.plan) if names is None or t.name in names]
-        with workshop(state) as folder:
-            trials = Trials(loaded, evidence.outputs, folder, say)
-            measure(evidence, trials, loaded.plan, tasks, times, say)
-        kept.keep(evidence, loaded, state, [task.name for task in tasks])
+        tasks = measurable(loaded.plan, names)
+        with its_turn(loaded.plan, state, "a measurement"), workshop(state) as folder:
+            trials = Trials(loaded, evidence.outputs, folder, say, asked_for=names or ())
+            try:
+                measure(evidence, trials, loaded.plan, tasks, times, say)
+            finally:  # a signal may have ended it: what was seen until then took minutes, too
+                kept.keep(evidence, loaded, state, [task.name for task in tasks])
     judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on())
     return judge.verdict(names), hazards(loaded.plan)[:_SUSPECTS]
 
 
 def of_run(loaded: Loaded, folder: str) -> Verdict:
-    """Return the advice that follows from one run, with the modes that it had."""
+    """Return the advice that follows from one run, for the tasks whose modes are in the file."""
     evidence = of_one(loaded, Path(folder))
-    return Judge(loaded.plan, evidence, cpus(), gil=gil_is_on(), effort=_AT_THE_END).verdict()
+    judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on(), effort=_AT_THE_END)
+    return judge.verdict([name for name, task in loaded.plan.tasks.items() if not task.auto])
 
 
-def line(changes: Sequence[Advice], attempts: int, saved_s: float, loaded: Loaded) -> str:
-    """Return the one line of advice at the end of a run."""
+def line(
+    changes: Sequence[Advice], attempts: int, saved_s: float, loaded: Loaded, state: str
+) -> str:
+    """Return the one line of advice at the end of a run, which is recorded in *state*."""
     names = ", ".join(f"`{one.task}`" for one in changes[:_SHOWN])
     if len(changes) > _SHOWN:
         names += f" and {len(changes) - _SHOWN} more"
-    following = f" ({_asked(loaded)})" if loaded.file is not None else ""
+    following = f" ({_asked(loaded, state)})" if loaded.file is not None else ""
     return (
         f"{attempts} thread tasks took turns on the GIL: `mode: process` for {names} would save "
         f"about {show(saved_s)}{following}"
     )
 
 
-def _asked(loaded: Loaded) -> str:
-    """Return the command that says more, with the parameters that the run was given."""
+def _asked(loaded: Loaded, state: str) -> str:
+    """Return the command that says more, with what the run was given."""
     given = loaded.choices.params.items()
-    params = [part for name, value in given for part in ("-p", f"{name}={_as_given(value)}")]
-    return shlex.join(["orch", "advise", os.path.relpath(loaded.file or ""), *params])
+    options = [part for name, value in given for part in ("-p", f"{name}={_as_given(value)}")]
+    if state != os.path.join(loaded.plan.root, STATE_DIR):
+        options += ["--state-dir", relative(state)]
+    return shlex.join(["orch", "advise", os.path.relpath(loaded.file or ""), *options])
 
 
 def _as_given(value: Any) -> str:
@@ -121,7 +129,7 @@ def _rounded(value: float | None) -> float | None:
 def apply(file: str, loaded: Loaded, shown: Sequence[Advice]) -> str:
     """Write the modes that are advised into *file*, and return the difference.
 
-    Raises ``CannotEdit``.
+    Raises ``CannotEdit``, ``EnvironmentFault``.
     """
     modes = {one.task: one.advised for one in shown if one.advised != one.mode}
     if not modes:
@@ -131,7 +139,8 @@ def apply(file: str, loaded: Loaded, shown: Sequence[Advice]) -> str:
     try:
         load(file, loaded.choices, data=after.encode())
     except OrchError as error:
-        problem = str(error).splitlines()[0]
+        reports = error.reports if isinstance(error, SpecError) else ()
+        problem = reports[0].problem.message if reports else str(error).splitlines()[0]
         raise edit.CannotEdit(f"that would not be a job any more: {problem}") from None
     edit.write(file, loaded.data, after)
     return edit.difference(before, after, file)

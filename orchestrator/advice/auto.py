@@ -45,24 +45,33 @@ def settle(loaded: Loaded, state_dir: str | None, *, only_recall: bool = False) 
     known = _read(path).get(plan.name, {})
     chosen = {name: known[name] for name, of in open_.items() if _is_of(known.get(name), of)}
     unpinned = {name: of for name, of in open_.items() if name not in chosen}
+    unknown = "nothing is known of it yet"
     if unpinned and not only_recall:
         fresh = _decided(loaded, state, unpinned)
+        if fresh is None:  # a run waits for this
+            unknown = "the job's runs are too large to be looked at before one: orch advise tells"
+            fresh = {}
         if fresh:
             pinned = _read(path)  # another job may have written meanwhile
             _write(path, {**pinned, plan.name: {**pinned.get(plan.name, {}), **fresh}})
         chosen.update(fresh)
     for name in open_:
-        mode, reason = "thread", "nothing is known of it yet"
+        mode, reason = "thread", unknown
         if name in chosen:
             mode, reason = chosen[name]["mode"], chosen[name]["why"]
         plan.tasks[name].mode = "process" if mode == "process" else "thread"
         loaded.chosen[name] = mode, reason
 
 
-def _decided(loaded: Loaded, state: str, tasks: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Return what earlier runs say of *tasks*, as far as they say something."""
+def _decided(loaded: Loaded, state: str, tasks: dict[str, str]) -> dict[str, dict[str, str]] | None:
+    """Return what earlier runs say of *tasks*, as far as they say something.
+
+    None where those are too large.
+    """
     evidence = recorded(loaded, Path(state), _MOST_EVENTS)
     kept.recall(evidence, loaded, state)
+    if evidence.too_large:
+        return None
     judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on(), effort=_EFFORT)
     verdict = judge.verdict()
     return {

@@ -11,7 +11,7 @@ from orchestrator.advice.evidence import recorded
 from orchestrator.advice.measure import Tried, copies, tried
 from orchestrator.advice.modes import fitting
 from orchestrator.advice.shots import Shot
-from orchestrator.advice.trial import Trials, Way, workshop
+from orchestrator.advice.trial import Trials, Way, its_turn, workshop
 from orchestrator.errors import UsageError
 from orchestrator.loading import Loaded, cpus
 from orchestrator.plan.model import PlanTask
@@ -57,8 +57,9 @@ def compare(
 
     Raises ``TrialFailed`` where there is none, ``TemplateError``, ``UsageError``.
     """
-    with workshop(state) as folder:
-        trials = Trials(loaded, recorded(loaded, Path(state)).outputs, folder, say)
+    with its_turn(loaded.plan, state, "a measurement"), workshop(state) as folder:
+        outputs = recorded(loaded, Path(state)).outputs
+        trials = Trials(loaded, outputs, folder, say, asked_for=[task.name])
         calls = trials.calls(task)
         if not calls:
             raise UsageError(f"{quote(task.name)} has no items: there is nothing to run")

@@ -17,7 +17,7 @@ from orchestrator.advice.shots import Shot
 from orchestrator.runners.threads import SWITCH_INTERVAL_S
 
 PROCESS_S = 0.01  # what a process adds where it was never tried: to be forked, to be read
-_SLACK = 2.0  # a wake-up takes up to so many intervals where processors are busy
+_SLACK = 1.2  # a wake-up takes up to so many intervals where processors are busy
 
 
 def told_apart(shots: Sequence[Shot]) -> list[Shot]:

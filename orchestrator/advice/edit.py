@@ -12,7 +12,7 @@ import stat
 
 import yaml
 
-from orchestrator.errors import OrchError
+from orchestrator.errors import EnvironmentFault, OrchError
 from orchestrator.spec.reading import read_bytes
 from orchestrator.spec.source import Source
 from orchestrator.spec.words import did_you_mean, found, listing, printable, quote
@@ -75,15 +75,15 @@ def difference(before: str, after: str, name: str) -> str:
 def write(path: str, before: bytes, after: str) -> None:
     """Replace the file at *path*, or the one that it links to, at once: old or new, never half.
 
-    Raises ``CannotEdit`` where it no longer holds *before*, or cannot be replaced; it is then as
-    it was.
+    Raises ``CannotEdit`` where it no longer holds *before*, ``EnvironmentFault`` where it cannot
+    be replaced; it is then as it was.
     """
     target = os.path.realpath(path)
     new = os.path.join(os.path.dirname(target), f".orch-{os.urandom(8).hex()}")
     try:
         _refuse_changed(target, path, before)
         if not os.access(target, os.W_OK):  # a rename would not ask
-            raise CannotEdit(f"{printable(path)} is read-only")
+            raise EnvironmentFault(f"{printable(path)} is read-only")
         descriptor = os.open(new, _NEW, 0o600)
         try:
             with open(descriptor, "wb") as file:
@@ -99,7 +99,7 @@ def write(path: str, before: bytes, after: str) -> None:
         _sync(os.path.dirname(target))
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        raise CannotEdit(f"{printable(path)} cannot be written: {why}") from None
+        raise EnvironmentFault(f"{printable(path)} cannot be written: {why}") from None
 
 
 def _read(text: str, names: Iterable[str]) -> Source:

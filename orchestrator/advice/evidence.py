@@ -22,6 +22,8 @@ from orchestrator.loading import Loaded
 from orchestrator.pythons import tag
 
 _RUNS = 20  # the newest ones that are looked at
+_EVENT_BYTES = 200  # more than most events take in a journal
+_FAILURES = ("failed", "timed_out")
 
 
 @dataclass(slots=True)
@@ -32,17 +34,21 @@ class Evidence:
     outputs: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     overhead: Overhead = field(default_factory=Overhead)
+    too_large: int = 0  # runs that were not looked at
 
 
 def recorded(loaded: Loaded, state: Path, most: int | None = None) -> Evidence:
     """Return what the newest runs of the job in *state* tell.
 
-    With *most* no more runs are looked at once they had so many events.
+    With *most* no run is looked at that has more events, and none any more once they had so many.
     """
     evidence = Evidence({name: Known() for name in loaded.plan.tasks})
     same = _digests(loaded)
     found = seen = 0
     for folder in runs(state):
+        if most is not None and _size(folder) > most * _EVENT_BYTES:
+            evidence.too_large += 1
+            continue
         try:
             record = Record(folder)
             events = list(record.events())
@@ -59,7 +65,16 @@ def recorded(loaded: Loaded, state: Path, most: int | None = None) -> Evidence:
         seen += len(events)
         if found == _RUNS or (most is not None and seen > most):
             break
+    for known in evidence.tasks.values():
+        known.bar_failures()
     return evidence
+
+
+def _size(folder: Path) -> int:
+    try:
+        return (folder / "journal.db").stat().st_size
+    except OSError:
+        return 0
 
 
 def of_one(loaded: Loaded, folder: Path) -> Evidence:
@@ -67,6 +82,8 @@ def of_one(loaded: Loaded, folder: Path) -> Evidence:
     evidence = Evidence({name: Known() for name in loaded.plan.tasks})
     record = Record(folder)
     _take_in(evidence, loaded, record, list(record.events()), _digests(loaded))
+    for known in evidence.tasks.values():
+        known.bar_failures()
     return evidence
 
 
@@ -101,7 +118,8 @@ def _take_in(
     _take_shots(evidence, events, modes)
     _take_counts(evidence, events, modes)
     last = events[-1] if events else None
-    if isinstance(last, Finished) and last.state == "succeeded":
+    chosen = record.meta.get("only") or record.meta.get("skip")  # then no condition kept it away
+    if isinstance(last, Finished) and last.state == "succeeded" and not chosen:
         _take_whole(evidence, events, modes)
         # of a job whose runs wait for each other nobody knows when one could have begun
         if len(modes) == len(loaded.plan.tasks) and loaded.plan.concurrency != "wait":
@@ -138,10 +156,10 @@ def _take_counts(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, 
     for event in events:
         if isinstance(event, Expanded):
             evidence.counts.setdefault(event.task, event.instances)
-        elif isinstance(event, Ended) and event.outcome != "ok":
+        elif isinstance(event, Ended) and event.outcome in _FAILURES:
             name = event.task.partition(".")[0]
             if name in modes:
-                evidence.tasks[name].failed = True
+                evidence.tasks[name].has_failed(modes[name], event)
 
 
 def _take_firsts(evidence: Evidence, names: Sequence[str], shots: Sequence[Shot]) -> None:

@@ -163,10 +163,16 @@ class Judge:
                 tried = mode in seconds or self._left <= 0
                 if not tried and self._can(task.name, mode):
                     seconds[mode] = self.time({**now, task.name: mode})
+            without_s = best_s
+            if best[task.name] != task.mode and self._left > 0:
+                without_s = self.time({**best, task.name: task.mode})
             advice = tasks[task.name] = self._advice(task, best[task.name], seconds)
-            if advice.advised != advice.mode and self._left > 0:
-                without_s = self.time({**best, task.name: advice.mode})
-                advice.saves_s = max(0.0, without_s - best_s)
+            advice.saves_s = max(0.0, without_s - best_s)
+            if advice.saves_s > now_s - seconds.get(advice.advised, now_s) + _WORTH_S:
+                advice.reason += (
+                    f"; with the other changes {show_finely(best_s)}, and "
+                    f"{show_finely(without_s)} if it stays `{task.mode}`"
+                )
         return Verdict(tasks, now_s, best_s, self._unknowns())
 
     def _unknowns(self) -> list[str]:
@@ -226,11 +232,27 @@ class Judge:
     ) -> tuple[dict[str, str], float]:
         """Take back the changes that save nothing."""
         changed = [name for name in best if best[name] != now[name] and name not in forced]
-        for name in changed:
-            back_s = self.time({**best, name: now[name]}) if self._left > 0 else inf
+        for names in [*self._swapped(now, best, changed), *([name] for name in changed)]:
+            back = {name: now[name] for name in names if best[name] != now[name]}
+            back_s = self.time({**best, **back}) if back and self._left > 0 else inf
             if back_s - best_s < _WORTH_S / len(changed):
-                best, best_s = {**best, name: now[name]}, back_s
+                best, best_s = {**best, **back}, back_s
         return best, best_s
+
+    def _swapped(
+        self, now: Mapping[str, str], best: Mapping[str, str], changed: Sequence[str]
+    ) -> list[tuple[str, str]]:
+        """Return pairs of tasks of one function that have changed places."""
+        there: dict[tuple[str | None, str, str], list[str]] = {}
+        for name in changed:
+            key = self._plan.tasks[name].function, now[name], best[name]
+            there.setdefault(key, []).append(name)
+        return [
+            pair
+            for (function, before, after), names in there.items()
+            if before < after
+            for pair in zip(names, there.get((function, after, before), ()), strict=False)
+        ]
 
     def _improved(
         self, modes: dict[str, str], groups: Sequence[Sequence[str]]
@@ -308,6 +330,8 @@ class Judge:
             words.append(_of_several(known.together))
         if len(seconds) > 1:
             words.append(_of_the_job(seconds, task.mode))
+        if advised == "thread" != task.mode and task.timeout_s is not None:
+            words.append("it cannot be killed at its timeout then")
         if load.cpu > _MOSTLY and task.mode == advised == "thread" and not self._gil:
             words.append("this Python has no GIL")
         confidence = self._confidence(task, known, load)
@@ -348,7 +372,7 @@ def _why_unknown(known: Known) -> str:
     """Return why nothing can be said of a task."""
     if known.trouble is not None:
         return f"it was not measured: {known.trouble}"
-    if known.failed:
+    if known.failures:
         return "it has not succeeded yet"
     if known.runs:
         return "it had nothing to do when the job was run"

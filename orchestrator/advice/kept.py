@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -52,18 +52,24 @@ def recall(evidence: Evidence, loaded: Loaded, state: str) -> None:
     if job is None:
         return
     marks = _marks(loaded)
-    with suppress(LookupError, TypeError, ValueError):  # of another orch: as if it were not there
+    # of another orch, or damaged: as if it were not there
+    with suppress(LookupError, TypeError, ValueError, AttributeError):
         found = {
             name: _taken_up(entry)
             for name, entry in job["tasks"].items()
             if entry["of"] == marks.get(name)
         }
         without, beside, servers = job["runs"]
-        seen = Overhead({False: without, True: beside}, servers, job["imports"])
+        seen = Overhead(
+            {False: _numbers(without), True: _numbers(beside)}, _numbers(servers),
+            dict(zip(job["imports"], _numbers(job["imports"].values()), strict=True)),
+        )  # fmt: skip
         for name, known in found.items():
             before = evidence.tasks[name]
             known.chances, known.starts = before.chances, before.starts
-            known.failed, known.runs = before.failed, before.runs
+            known.failures, known.crash = before.failures, before.crash
+            known.runs = before.runs
+            known.bar_failures()
             evidence.tasks[name] = known
         if found:
             evidence.overhead.learn(seen)
@@ -92,19 +98,33 @@ def _written(known: Known) -> dict[str, Any]:
 
 
 def _taken_up(entry: dict[str, Any]) -> Known:
+    shots = {mode: list(map(_shot, listed)) for mode, listed in entry["shots"].items() if listed}
+    if not shots:
+        raise ValueError(entry)
     return Known(
-        {
-            mode: [
-                Shot(seconds, Cost(*cost), 0.0, seconds, lost_s, item)
-                for seconds, cost, lost_s, item in shots
-            ]
-            for mode, shots in entry["shots"].items()
-        },
-        {mode: Crowd(*crowd) for mode, crowd in entry["together"].items()},
+        shots,
+        {mode: Crowd(*_numbers(crowd)) for mode, crowd in entry["together"].items()},
         measured=True,
-        first_s=entry["first_s"],
-        barred=entry["barred"],
+        first_s=float(entry["first_s"]),
+        barred={mode: str(why) for mode, why in entry["barred"].items()},
     )
+
+
+def _shot(listed: list[Any]) -> Shot:
+    seconds, cost, lost_s, item = listed
+    seconds, lost_s = _numbers([seconds, lost_s])
+    took: list[Any] = [None if part is None else _number(part) for part in cost]
+    return Shot(seconds, Cost(*took), 0.0, seconds, lost_s, None if item is None else int(item))
+
+
+def _numbers(listed: Iterable[Any]) -> list[float]:
+    return [_number(part) for part in listed]
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(value)
+    return value
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,13 +10,18 @@ from typing import NamedTuple
 from orchestrator.advice.crowd import PROCESS_S
 from orchestrator.advice.replay import Load
 from orchestrator.advice.shots import Shot
-from orchestrator.events import Cost
+from orchestrator.events import Cost, Ended
 from orchestrator.runners.threads import SWITCH_INTERVAL_S
 
 _TAKEN = 0.5  # share of the GIL from which on functions are in each other's way
 _APART = ("process", "interpreter")  # modes in which each attempt has imports of its own
 _QUARTERED = 4  # samples from which on the spread is that of the middle half
 _MOST_ITEMS = 200  # that are told apart
+_CRASHES = {  # what a thread would have done instead, by the error of the process
+    "ExitStatus": "would take orch along",
+    "Signal": "would take orch along",
+    "Timeout": "could not be killed",
+}
 _DIFFER = 1.5  # by so much the largest item is more than the smallest, or they are alike
 
 
@@ -45,9 +50,28 @@ class Known:
     starts: int = 0
     firsts: list[float] = field(default_factory=list)  # by runs: see ``import_s``
     first_s: float = 0.0  # what the first call in a Python took more than those after it
-    failed: bool = False  # an attempt did
+    failures: dict[str, str] = field(default_factory=dict)  # what an attempt said, by modes
+    crash: str | None = None  # what would have been if the process that crashed were a thread
     trouble: str | None = None  # why it could not be measured
     barred: dict[str, str] = field(default_factory=dict)  # modes in which it fails, and how
+
+    def has_failed(self, mode: str, ended: Ended) -> None:
+        """Take in that an attempt did."""
+        error = ended.error
+        said = ended.outcome if error is None else f"{error.type}: {error.message}"
+        self.failures.setdefault(mode, said.splitlines()[0])
+        if mode == "process" and error is not None and error.type in _CRASHES:
+            self.crash = f"{_CRASHES[error.type]}: {error.message.splitlines()[0]}"
+
+    def bar_failures(self) -> None:
+        """Bar the modes in which it never did anything but fail, and threads where it crashes."""
+        if not self.shots:
+            return
+        for mode, said in self.failures.items():
+            if not self.shots.get(mode):
+                self.barred[mode] = f"failed: {said}"
+        if self.crash is not None:
+            self.barred["thread"] = self.crash
 
     @property
     def rests(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from time import monotonic
@@ -15,6 +15,7 @@ from orchestrator.advice.replay import module_of
 from orchestrator.advice.shots import Shot
 from orchestrator.advice.trial import THREAD, Call, TrialFailed, Trials, Way
 from orchestrator.errors import TemplateError
+from orchestrator.plan.graph import levels
 from orchestrator.plan.model import Plan, PlanTask
 
 _LONG_S = 2.0  # what takes so long is run once alone and once together
@@ -52,13 +53,18 @@ class Tried:
         return Crowd(*map(median, zip(*crowds, strict=True))) if crowds else None
 
 
-def measurable(plan: Plan) -> list[PlanTask]:
-    """Return the functions that can be run by themselves: no queue joins them with others."""
+def measurable(plan: Plan, names: Collection[str] | None = None) -> list[PlanTask]:
+    """Return the functions that can be run by themselves: no queue joins them with others.
+
+    Of all, those that run where nothing fails; or those among *names*. What others need is first.
+    """
+    order, _ = levels({name: task.needs for name, task in plan.tasks.items()})
     return [
         task
-        for task in plan.tasks.values()
+        for task in map(plan.tasks.__getitem__, order)
         if task.function is not None and task.skip is None
         and task.consume is None and task.publish is None and task.source is None
+        and (task.run_when != "failed" if names is None else task.name in names)
     ]  # fmt: skip
 
 
@@ -90,22 +96,24 @@ def measure(
         return
     failed: TrialFailed | None = None
     measured = 0
-    for task in tasks:
-        known = evidence.tasks[task.name]
-        try:
-            evidence.tasks[task.name] = _measured(known, trials, plan, task, times, say)
-        except (TemplateError, TrialFailed) as error:
-            known.trouble = str(error)
-            say(f"`{task.name}` is not measured: {error}")
-            if isinstance(error, TrialFailed):
-                failed = error
-            continue
-        measured += 1
-    if failed is not None and not measured:
-        raise failed
-    modules = list(dict.fromkeys(map(module_of, tasks)))
-    trials.overhead.imports = of_imports(plan.root, trials.environment, modules)
-    evidence.overhead.learn(trials.overhead)
+    try:
+        for task in tasks:
+            known = evidence.tasks[task.name]
+            try:
+                evidence.tasks[task.name] = _measured(known, trials, plan, task, times, say)
+            except (TemplateError, TrialFailed) as error:
+                known.trouble = str(error)
+                say(f"`{task.name}` is not measured: {error}")
+                if isinstance(error, TrialFailed):
+                    failed = error
+                continue
+            measured += 1
+        if failed is not None and not measured:
+            raise failed
+        modules = list(dict.fromkeys(map(module_of, tasks)))
+        trials.overhead.imports = of_imports(plan.root, trials.environment, modules)
+    finally:
+        evidence.overhead.learn(trials.overhead)
 
 
 def _measured(
@@ -119,10 +127,11 @@ def _measured(
     """Return what trials show of *task*, beside *before*. Raises as ``tried``, ``calls``."""
     calls = trials.calls(task)
     if not calls:
-        raise TemplateError("its `foreach` has no items")
+        why = "its `foreach` has no items" if task.when is None else "its `when` says no"
+        raise TemplateError(why)
     several = {way: copies(plan, task, len(calls), way) for way in map(Way, modes_of(task))}
     found = tried(trials, task, several, calls, times, say)
-    known = Known(measured=True, chances=before.chances, starts=before.starts)
+    known = Known(measured=True, chances=before.chances, starts=before.starts, crash=before.crash)
     for way, one in found.items():
         if one.trouble is not None:
             known.barred[way.mode] = one.trouble.why
@@ -130,6 +139,7 @@ def _measured(
         known.shots[way.mode] = one.usual
         if one.crowd is not None:
             known.together[way.mode] = one.crowd
+    known.bar_failures()
     if known.shots.get("thread"):
         known.first_s = _first_s(found[THREAD])
     if not known.shots:
@@ -236,7 +246,8 @@ class _Groups:
 def most_attempts(plan: Plan, task: PlanTask, times: int) -> int:
     """Return how often *task* may be run in a mode, when it is measured."""
     several = copies(plan, task, task.count or _MOST_COPIES, THREAD)
-    return 1 + times * _MORE * (3 * several if task.many else 1 + 2 * several)
+    calls = 1 + times * _MORE * (3 * several if task.many else 1 + 2 * several)
+    return calls * task.retry.attempts
 
 
 def _crowd(shots: Sequence[Shot], alone: Sequence[Shot], way: Way) -> Crowd:

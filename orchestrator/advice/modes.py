@@ -10,9 +10,7 @@ FUNCTION_MODES = ("thread", "process")  # those that are advised
 
 def fitting(task: PlanTask) -> tuple[str, ...]:
     """Return the modes that may be advised to *task*, a function: those that its keys go with."""
-    if task.env or task.leftovers != "kill":
-        return ("process",)
-    return FUNCTION_MODES
+    return ("process",) if task.apart else FUNCTION_MODES
 
 
 def modes_of(task: PlanTask) -> tuple[str, ...]:

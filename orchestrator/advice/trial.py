@@ -10,7 +10,7 @@ import marshal
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
@@ -30,9 +30,10 @@ from orchestrator.loading import Loaded
 from orchestrator.places import STDIN, create_run
 from orchestrator.plan import templates
 from orchestrator.plan.fill import items as items_of
-from orchestrator.plan.model import PlanTask
-from orchestrator.plan.prepare import Preparer
+from orchestrator.plan.model import Plan, PlanTask
+from orchestrator.plan.prepare import Preparer, condition
 from orchestrator.records import replaced
+from orchestrator.running import turn_of
 from orchestrator.spec.words import quote
 
 _FILLED = ("args", "kwargs", "command", "env", "cwd")
@@ -73,6 +74,23 @@ def workshop(state: str) -> Iterator[str]:
         folder.release()
 
 
+@contextmanager
+def its_turn(plan: Plan, state: str, what: str) -> Iterator[None]:
+    """Keep to the ``concurrency`` of the job: *what* is done counts as a run of it.
+
+    Raises ``EnvironmentFault`` where one is under way, also where a run would wait for that.
+    """
+    turn = turn_of(state, plan, may_wait=False)
+    if turn is None:
+        yield
+        return
+    try:
+        turn.is_for(what, keeper.started_pid())
+        yield
+    finally:
+        turn.release()
+
+
 class Way(NamedTuple):
     """How a task is run: a mode, and for programs whether they are forked."""
 
@@ -102,12 +120,18 @@ class Call(NamedTuple):
 class Trials:
     """Runs tasks of *loaded* in *folder*; *outputs* are those of earlier tasks, by names.
 
-    *say* is told where a signal has them stop.
+    *say* is told where a signal has them stop. What is *asked_for* runs whatever its ``when`` says.
     """
 
     def __init__(
-        self, loaded: Loaded, outputs: dict[str, Any], folder: str, say: Callable[[str], None]
+        self,
+        loaded: Loaded,
+        outputs: dict[str, Any],
+        folder: str,
+        say: Callable[[str], None],
+        asked_for: Collection[str] = (),
     ) -> None:
+        self._asked_for = asked_for
         self._loaded, self._outputs, self._say = loaded, outputs, say
         self._folder = folder
         self._is_kept = keeper.is_kept()
@@ -121,7 +145,7 @@ class Trials:
         return {name: value for name, value in own.items() if value is not None}
 
     def calls(self, task: PlanTask) -> list[Call]:
-        """Return what *task* is called with, for each of its instances.
+        """Return what *task* is called with, for each of its instances that is to run.
 
         Raises ``TemplateError``: an output is looked up that is not known.
         """
@@ -149,6 +173,9 @@ class Trials:
         found = []
         for index in indices:
             inner = preparer.scope(task, index, self._outputs)
+            asks = task.when is not None and task.name not in self._asked_for
+            if asks and not condition(task.when, inner):
+                continue
             filled = {key: templates.fill(getattr(task, key), inner) for key in _FILLED}
             found.append(Call(index, {key: value for key, value in filled.items() if value}))
         return found

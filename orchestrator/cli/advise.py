@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # they bring along what runs are made of
     from orchestrator.advice.judge import Advice, Verdict
 
 _NOTHING_S = 0.001
+_TOLD = 0.005  # of a run, from which on a difference is one
 _MOST_ROWS = 40
 _MOST_NAMES = 5
 
@@ -96,15 +97,14 @@ def _ask(loaded: Loaded, names: list[str] | None, times: int, *, yes: bool) -> N
     """Ask whether the functions may be run. Raises ``UsageError``, ``EnvironmentFault``."""
     from orchestrator.advice.measure import measurable, most_attempts  # noqa: PLC0415 - if asked for
 
-    found = measurable(loaded.plan)
+    found = measurable(loaded.plan, names)
     for name in names or ():
         if name not in [task.name for task in found]:
             raise UsageError(f"--measure: {quote(name)} cannot be run by itself: queues join it")
     most: dict[str, int] = {}
     for task in found:
-        if names is None or task.name in names:
-            function = printable(task.function or "")
-            most[function] = most.get(function, 0) + most_attempts(loaded.plan, task, times)
+        function = printable(task.function or "")
+        most[function] = most.get(function, 0) + most_attempts(loaded.plan, task, times)
     if most:
         what = ", ".join(f"{function} up to {count} times" for function, count in most.items())
         ask(f"--measure runs {what} in each mode, and imports their modules", yes=yes)
@@ -132,7 +132,9 @@ def _text(
 
     if not shown:
         return f"{printable(loaded.plan.name)} has no functions: programs have one mode\n"
-    told = [one for one in shown if one.advised != one.mode or one.seconds_alone >= _NOTHING_S]
+    told = list(shown)
+    if len(shown) > _MOST_ROWS:  # those of which there is something to tell
+        told = [one for one in shown if one.advised != one.mode or one.seconds_alone >= _NOTHING_S]
     short = len(shown) - len(told)
     more = max(0, len(told) - _MOST_ROWS)
     told = told[:_MOST_ROWS]
@@ -140,7 +142,7 @@ def _text(
     for one in told:
         advised = one.advised if one.advised != one.mode else "-"
         mode = f"auto ({one.mode})" if loaded.plan.tasks[one.task].auto else one.mode
-        rows.append([one.task, mode, advised, one.confidence, one.reason])
+        rows.append([one.task, mode, advised, one.confidence, printable(one.reason)])
     head, *lines = table(rows).splitlines() if told else [""]
     if wants_colour(1):
         bold = [one.advised != one.mode for one in told]
@@ -169,13 +171,14 @@ def _conclusion(
         text += f"{known}the modes are right: a run takes {least}about {show(verdict.now_s)}\n"
     else:
         saved = 1 - verdict.advised_s / verdict.now_s
+        how = f" ({saved:.0%} less)" if saved >= _TOLD else ", for the reasons above"
         unsure = any(
             one.advised != one.mode and one.confidence == "low" and one.evidence != "measured"
             for one in shown
         )
         text += (
             f"as advised a run takes {least}about {show_finely(verdict.advised_s)} instead of "
-            f"{show_finely(verdict.now_s)} ({saved:.0%} less)"
+            f"{show_finely(verdict.now_s)}{how}"
             f"{following('--measure' if unsure else '--apply')}\n"
         )
     if verdict.unknown:

@@ -12,6 +12,7 @@ from types import FrameType
 from orchestrator import keeper
 from orchestrator.cli.console import say
 from orchestrator.errors import EnvironmentFault, UsageError
+from orchestrator.spec.words import printable
 
 
 def ask(text: str, *, yes: bool) -> None:
@@ -44,7 +45,7 @@ def sayer(*, quiet: bool) -> Callable[[str], None]:
 
     def say_aside(text: str) -> None:
         with suppress(OSError):  # nobody is there to be told
-            os.write(descriptor, (text + "\n").encode("utf-8", "backslashreplace"))
+            os.write(descriptor, (printable(text) + "\n").encode("utf-8", "backslashreplace"))
 
     return say_aside
 

@@ -221,6 +221,7 @@ class _TaskBuilder:
         if (source := queues.source_of(result.foreach)) is not None:
             result.source, result.foreach = source, None
         result.resources = self._resources()
+        result.apart = any(map(self._is_apart, keys))
         self._alone_only(result)
         if keys.get("env"):
             result.env = self._env()
@@ -237,6 +238,13 @@ class _TaskBuilder:
         result.templated = self.templated
         result.needs = self._needs(implied)
         return result
+
+    def _is_apart(self, key: str) -> bool:
+        """Tell whether a thread cannot have *key*, as it stands here."""
+        if key == "env":
+            return bool(self.keys["env"])
+        # a default is dropped where it does not fit
+        return key in self.own and "thread" not in MODE_KEYS.get(key, ("thread",))
 
     def _alone_only(self, task: PlanTask) -> None:
         """Refuse what a task that queues join with others cannot have."""

@@ -132,6 +132,7 @@ class PlanTask(Struct):
     grace_s: float = 10.0
     skip: str | None = None
     auto: bool = False  # its mode is settled when a run begins
+    apart: bool = False  # has keys that no thread can have
     templated: bool = False  # whether any of it held a template in the file
 
     @property

@@ -54,4 +54,4 @@ class Turns:
         saved_s = found.now_s - found.advised_s
         if saved_s < WORTH * took_s:
             return None
-        return advising.line(changes, self._attempts, saved_s, run.loaded)
+        return advising.line(changes, self._attempts, saved_s, run.loaded, run.folder.state)
