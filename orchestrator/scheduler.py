@@ -755,7 +755,7 @@ class Scheduler:
         while heap and heap[0][3].state is not READY:
             heappop(heap)
         entry = heap[0] if heap else None
-        waiting = self.semaphores.first(pool, self._could_start) if self.semaphores else None
+        waiting = self.semaphores.first(pool, self._may_claim) if self.semaphores else None
         if waiting is not None and (entry is None or waiting[:3] < entry[:3]):
             entry = waiting
         member = self.pipelines.elastic(pool) if self.pipelines else None
@@ -775,10 +775,22 @@ class Scheduler:
         """Tell whether one more may start in *pool*."""
         return self.free[pool] > 0 and not (self.room and self.is_short(pool))
 
-    def _could_start(self, pool: Pool, entry: Entry) -> bool:
-        """Tell whether *entry*, which is ready, lacks no more than resources."""
+    def _may_claim(self, pool: Pool, entry: Entry) -> bool:
+        """Tell whether *entry*, which is ready, keeps those behind it from its resources.
+
+        It does where it lacks no more than those, or has lost its slot to who ranks behind it.
+        """
         kept = self._kept.get(pool)
-        return self._has_slot(pool) and (kept is None or entry[:2] < kept)
+        if kept is not None and entry[:2] >= kept:
+            return False
+        return self._has_slot(pool) or self._has_lost_slot(pool, entry)
+
+    def _has_lost_slot(self, pool: Pool, entry: Entry) -> bool:
+        """Tell whether all that runs in *pool* ranks behind *entry*, which could have started."""
+        if entry[3].name not in self.semaphores.refused or self.is_short(pool):
+            return False
+        ranks = [(-n.spec.priority, n.spec.order) for n in self.running.values() if n.pool == pool]
+        return bool(ranks) and min(ranks) > entry[:2]
 
     def _is_stalled(self) -> bool:
         """Tell whether only threads that were given up could bring the run on."""

@@ -2,7 +2,8 @@
 
 Who waits stands in a line with those who ask for the same. A resource that the first of a line
 waits for is not given to who ranks behind it, so that a large request is not starved by small ones;
-and nobody holds one resource while waiting for another, so that nothing can lock up.
+and nobody holds one resource while waiting for another, so that nothing can lock up. It stays kept
+for who has lost its slot meanwhile to others that rank behind.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Semaphores:
 
     def __init__(self, capacities: Mapping[str, int]) -> None:
         self.free = dict(capacities)
+        self.refused: set[str] = set()  # who had a slot, and not enough of what it asks for
         self._lines: dict[tuple[Pool, Request], list[Entry]] = {}
 
     def __bool__(self) -> bool:
@@ -40,6 +42,7 @@ class Semaphores:
 
     def take(self, node: Node) -> None:
         """Give *node* what it asks for."""
+        self.refused.discard(node.name)
         for name, amount in node.spec.resources.items():
             self.free[name] -= amount
 
@@ -48,16 +51,16 @@ class Semaphores:
         for name, amount in node.spec.resources.items():
             self.free[name] += amount
 
-    def first(self, pool: Pool, has_slot: Callable[[Pool, Entry], bool]) -> Entry | None:
-        """Return who starts next in *pool* of those who wait; it stays in its line.
+    def first(self, pool: Pool, may_claim: Callable[[Pool, Entry], bool]) -> Entry | None:
+        """Return who starts next in *pool*, which has a slot, of those who wait.
 
-        Only who has a slot to start in keeps others from a resource.
+        It stays in its line. Only who *may_claim* it keeps others from a resource.
         """
         heads = []
         for (line_pool, request), line in self._lines.items():
             while line and line[0][3].state is not READY:
                 heappop(line)
-            if line and has_slot(line_pool, line[0]):
+            if line and may_claim(line_pool, line[0]):
                 heads.append((line[0], line_pool, request))
         claimed: set[str] = set()
         for entry, line_pool, request in sorted(heads, key=lambda head: head[0][:3]):
@@ -66,6 +69,8 @@ class Semaphores:
             )
             if fits and line_pool == pool:
                 return entry
+            if not fits:
+                self.refused.add(entry[3].name)
             claimed.update(name for name, _ in request)
         return None
 

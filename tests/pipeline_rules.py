@@ -267,7 +267,7 @@ class PipelineWatch(Books):
     def check_order(self, _actions):
         """Object where a slot is free for what waits, or the wrong one was started."""
         blocked = self.check_groups()
-        lacking = self.lacking()
+        lacking = self.lacking(self.scheduler.semaphores.refused)
         for pool in self.slots:
             started = [rank_of(self.spec(name)) for name in self.chosen(pool)]
             if self.some_had_nothing_to_do():

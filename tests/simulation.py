@@ -454,6 +454,7 @@ class Watch:
         self.used = {"threads": 0, "processes": 0}
         self.slots = {"threads": plan.threads, "processes": plan.processes}
         self.taken = dict.fromkeys(plan.resources, 0)
+        self.turned_away = set()  # who lacked resources when one behind got a slot
         self.given_up = 0
         self.stop = self.force = NEVER
         self.reason, self.signal, self.cleanups = None, None, frozenset()
@@ -842,7 +843,12 @@ class Watch:
         """Object where a slot is free for what waits, or the wrong one was started."""
         scheduler = self.scheduler
         ready = {"threads": [], "processes": []}
-        lacking = self.lacking()
+        self.turned_away &= {
+            name for name, node in scheduler.nodes.items() if node.state == "ready"
+        }
+        must = self.lacking(self.turned_away)
+        # it may have had a slot within a turn only
+        lacking = self.lacking(self.turned_away | scheduler.semaphores.refused)
         for node in scheduler.nodes.values():
             if node.state == "ready" and node.name not in lacking:
                 ready[node.pool].append(rank(node))
@@ -859,21 +865,38 @@ class Watch:
                 self._need(behind, f"{pool}: {first} was passed over")
                 full = self.is_full(pool) or self.is_short(pool)
                 self._need(full, f"{pool}: {first} waits and a slot is free")
-        self.check_starved(actions, lacking)
+        self.check_starved(actions, must)
+        begun = [scheduler.nodes[one.task] for one in actions if one.__class__ is Started]
+        self.turned_away |= {
+            name for name, node in scheduler.nodes.items()
+            if node.state == "ready" and node.spec.resources
+            and any(one.pool == node.pool and rank(one) > rank(node) for one in begun)
+        }  # fmt: skip
 
     def free_of(self, resource):
         """Return how much of *resource* nobody has."""
         return self.plan.resources[resource] - self.taken[resource]
 
-    def lacking(self):
-        """Return who is ready and cannot have its resources, with what it keeps others from."""
+    def lacking(self, turned_away):
+        """Return who is ready and cannot have its resources, with what it keeps others from.
+
+        Those *turned_away* before keep it also where who ranks behind them has got their slots.
+        """
         found, claimed = {}, set()
-        ready = [node for node in self.scheduler.nodes.values() if node.state == "ready"]
+        nodes = self.scheduler.nodes.values()
+        ready = [node for node in nodes if node.state == "ready"]
         for node in sorted(ready, key=rank):
             wanted = node.spec.resources
-            if self.is_full(node.pool) or self.is_short(node.pool):
+            if self.is_short(node.pool):
                 continue
-            if claimed & wanted.keys() or any(self.free_of(n) < wanted[n] for n in wanted):
+            has_lost_slot = False
+            if self.is_full(node.pool):
+                run = [rank(n)[:2] for n in nodes if n.state == "running" and n.pool == node.pool]
+                has_lost_slot = node.name in turned_away and min(run, default=()) > rank(node)[:2]
+                if not has_lost_slot:
+                    continue
+            lacks = claimed & wanted.keys() or any(self.free_of(n) < wanted[n] for n in wanted)
+            if wanted and (has_lost_slot or lacks):
                 found[node.name] = set(wanted)
                 claimed |= wanted.keys()
         return found

@@ -40,8 +40,8 @@ def _most(job: Builder) -> int:
 HEAD = "limits: {threads: 8, processes: 8}\nresources: {db: 2, lock: 1}\n"
 
 
-def _run(job: Builder, tasks: str, *options: str) -> Result:
-    job.tasks(tasks, HEAD)
+def _run(job: Builder, tasks: str, *options: str, head: str = HEAD) -> Result:
+    job.tasks(tasks, head)
     return job.run(*options)
 
 
@@ -114,6 +114,27 @@ def test_large_requests_are_not_starved(funcs: Builder) -> None:
     assert _run(funcs, tasks).code == 0
     begun = [line for line in (funcs.root / "book").read_text().splitlines() if line[0] == "+"]
     assert begun[:2] == ["+first", "+large"]
+
+
+def test_large_requests_are_not_starved_by_two_sorts_of_others(funcs: Builder) -> None:
+    """Nor where some that ask for nothing take its slots, and some in another pool its resource."""
+    done = _run(
+        funcs,
+        """
+        first: {mode: subprocess, command: [sleep, '0.05']}
+        large: {mode: thread, function: 'm:work', args: [large], needs: [first],
+                resources: {db: 2}, priority: 9}
+        fill: {mode: thread, function: 'm:work', args: [fill, 0.13], foreach: [1, 2, 3, 4, 5, 6, 7]}
+        small: {mode: subprocess, program: work.py, args: [small], resources: {db: 1},
+                foreach: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]}
+        """,
+        head="limits: {threads: 1, processes: 2}\nresources: {db: 2}\n",
+    )  # fmt: skip
+    assert done.code == 0
+    begun = [line for line in (funcs.root / "book").read_text().splitlines() if line[0] == "+"]
+    behind = begun[begun.index("+large") :]
+    assert behind.count("+small") > 5
+    assert behind.count("+fill") > 3
 
 
 def test_plan_shows_them(funcs: Builder) -> None:

@@ -69,6 +69,13 @@ class LargeRequestsStarve(Scheduler):
         self.semaphores = _Lax(self.plan.resources)
 
 
+class LargeRequestsStarveWithoutSlots(Scheduler):
+    """Lets small requests pass those that have lost their slots to others."""
+
+    def _has_lost_slot(self, _pool, _entry):
+        return False
+
+
 class ResourceKeptByFailure(Scheduler):
     """Keeps the resources of an attempt that failed."""
 
@@ -514,7 +521,7 @@ class FoldForgetsPostponed(Scheduler):
 
 
 MUTANTS = [
-    LargeRequestsStarve,
+    LargeRequestsStarve, LargeRequestsStarveWithoutSlots,
     ResourceKeptByFailure,
     ResourceLetGoByStuckThread,
     SlotNeverGivenBack, SlotGivenBackTwice, LateEndCounts, OneNeedMissing, NoLimitOfTries,
