@@ -65,12 +65,11 @@ def test_a_mode_that_has_failed(funcs: Builder) -> None:
     """What failed as a thread, and did not as a process, stays one, by records alone."""
     funcs.tasks("a: {mode: thread, function: 'm:hears'}")
     assert funcs.run().code == 1
-    funcs.tasks("a: {mode: process, function: 'm:hears'}\nb: {mode: process, function: 'm:naps'}")
+    funcs.tasks("a: {mode: process, function: 'm:hears'}")
     assert funcs.run().code == 0
     found = funcs.orch("advise", "job.yaml", "--json").tasks
     assert found["a"]["advised"] == "process"
     assert "as `thread` it failed: ValueError: signal only works" in found["a"]["reason"]
-    assert found["b"]["advised"] == "thread"
 
 
 @pytest.mark.parametrize(
@@ -83,10 +82,13 @@ def test_a_mode_that_has_failed(funcs: Builder) -> None:
 def test_a_process_that_had_to_be_one(funcs: Builder, function: str, more: str, why: str) -> None:
     """Who crashed, or had to be killed, is advised no thread, though another try succeeded."""
     retry = f"retry: {{attempts: 2, delay: 0}}, {more}"
-    funcs.tasks(f"""
+    funcs.tasks(
+        f"""
         a: {{mode: process, function: 'm:{function}', {retry}}}
-        b: {{mode: process, function: 'm:naps', needs: [a]}}
-    """)
+        b: {{mode: process, function: 'm:naps', needs: [a], foreach: {{seconds: [0, 0, 0, 0]}}}}
+        """,
+        "limits: {processes: 1}",
+    )
     assert funcs.run().code == 0
     found = funcs.orch("advise", "job.yaml", "--json").tasks
     assert {name: task["advised"] for name, task in found.items()} == {
@@ -117,10 +119,13 @@ def test_what_was_left_out_has_no_condition(funcs: Builder, option: str) -> None
 @pytest.mark.parametrize("key", ["leftovers: kill", "env: {A: '1'}"])
 def test_keys_that_no_thread_can_have(funcs: Builder, key: str) -> None:
     """A task that has one stays a process, also where it says what would be so anyway."""
-    funcs.tasks(f"""
+    funcs.tasks(
+        f"""
         a: {{mode: process, function: 'm:naps', {key}}}
-        b: {{mode: process, function: 'm:naps', needs: [a]}}
-    """)
+        b: {{mode: process, function: 'm:naps', needs: [a], foreach: {{seconds: [0, 0, 0, 0]}}}}
+        """,
+        "limits: {processes: 1}",
+    )
     assert funcs.run().code == 0
     done = funcs.orch("advise", "job.yaml", "--apply")
     assert done.code == 0, done.err
@@ -215,6 +220,20 @@ def test_one_run_at_a_time(funcs: Builder, how: str) -> None:
         assert f"(concurrency: {how})" in done.err
     go.open()
     assert running.finish().code == 0
+
+
+def test_twins_are_measured_once(funcs: Builder) -> None:
+    """Tasks that call one function alike take the same, and have the same output."""
+    funcs.tasks("""
+        a: {mode: thread, function: 'm:notes', args: [x]}
+        b: {mode: thread, function: 'm:notes', args: [x]}
+        d: {mode: thread, function: 'm:naps', foreach: '{{ tasks.b.output }}'}
+    """)
+    done = funcs.orch("advise", "job.yaml", *MEASURE, "--json")
+    found = done.tasks
+    assert [found[name]["evidence"] for name in "abd"] == ["measured"] * 3
+    assert len((funcs.root / "book").read_text().split()) == 22
+    assert "`b` does what `a` does" in funcs.orch("advise", "job.yaml", *MEASURE).err
 
 
 def _known(seconds: float, cpu: float, *modes: str) -> Known:

@@ -18,7 +18,7 @@ from orchestrator.spec.durations import show_finely
 EFFORT = 400_000  # attempts to be gone through: about ten seconds
 _LEAST_REPLAYS = 4
 _WORTH = 0.01  # of the job's time, from which on another mode is advised
-_WORTH_S = 0.003
+_WORTH_S = 0.005
 _MOSTLY = 0.5
 _NOTHING_S = 0.001
 _LONG_HOLD_S = 0.05

@@ -21,6 +21,7 @@ from orchestrator.plan.model import Plan, PlanTask
 _LONG_S = 2.0  # what takes so long is run once alone and once together
 _SHORT_S = 0.2  # and what takes so little in more rounds: it disturbs, and is disturbed, more
 _MORE = 2  # times as many
+_TINY_S, _FEW = 0.001, 2
 _ENOUGH_S = 30.0  # no further round of a task is begun after this
 _NOTHING_S = 1e-6
 _MOST_COPIES, _MOST_LONG_COPIES = 8, 4
@@ -96,11 +97,13 @@ def measure(
         return
     failed: TrialFailed | None = None
     measured = 0
+    twins: dict[str, tuple[str, dict[Way, Tried]]] = {}
     try:
         for task in tasks:
             known = evidence.tasks[task.name]
             try:
-                evidence.tasks[task.name] = _measured(known, trials, plan, task, times, say)
+                found = _tried_once(twins, trials, plan, task, times, say)
+                evidence.tasks[task.name] = _known(known, task, found)
             except (TemplateError, TrialFailed) as error:
                 known.trouble = str(error)
                 say(f"`{task.name}` is not measured: {error}")
@@ -116,21 +119,42 @@ def measure(
         evidence.overhead.learn(trials.overhead)
 
 
-def _measured(
-    before: Known,
+def _tried_once(
+    twins: dict[str, tuple[str, dict[Way, Tried]]],
     trials: Trials,
     plan: Plan,
     task: PlanTask,
     times: int,
     say: Callable[[str], None],
-) -> Known:
-    """Return what trials show of *task*, beside *before*. Raises as ``tried``, ``calls``."""
+) -> dict[Way, Tried]:
+    """Return what trials show of *task*, or have shown of one that does the same.
+
+    Raises as ``calls``.
+    """
     calls = trials.calls(task)
     if not calls:
         why = "its `foreach` has no items" if task.when is None else "its `when` says no"
         raise TemplateError(why)
     several = {way: copies(plan, task, len(calls), way) for way in map(Way, modes_of(task))}
+    same = repr((
+        task.function, [call.filled for call in calls], several, task.env, task.cwd, task.many,
+        task.retry, task.timeout_s, task.resources,
+    ))  # fmt: skip
+    if same in twins:
+        name, found = twins[same]
+        trials.is_like(task.name, name)
+        say(f"`{task.name}` does what `{name}` does")
+        return found
     found = tried(trials, task, several, calls, times, say)
+    twins[same] = task.name, found
+    return found
+
+
+def _known(before: Known, task: PlanTask, found: Mapping[Way, Tried]) -> Known:
+    """Return what trials have shown of *task*, beside *before*.
+
+    Raises ``TrialFailed`` where it failed in every way.
+    """
     known = Known(measured=True, chances=before.chances, starts=before.starts, crash=before.crash)
     for way, one in found.items():
         if one.trouble is not None:
@@ -175,9 +199,8 @@ def tried(
         say(f"`{task.name}` as {way}")
         one.firsts += [shot for group in run(way, [calls[:1]]) for shot in group]
     longest_s = max((one.firsts[0].cost.wall_s for one in found.values() if one.firsts), default=0)
-    long, short = longest_s > _LONG_S, longest_s < _SHORT_S
-    rounds = 1 if long else times * _MORE if short else times
-    most = _MOST_COPIES if short else _MOST_LONG_COPIES
+    long, rounds = longest_s > _LONG_S, _rounds(longest_s, times)
+    most = _MOST_COPIES if longest_s < _SHORT_S else _MOST_LONG_COPIES
     counts = {way: min(most, count) for way, count in several.items()}
     if longest_s:
         say(f"`{task.name}`: {_in_words(counts, rounds, alone=not long)}")
@@ -193,6 +216,15 @@ def tried(
         if monotonic() > enough:
             break
     return found
+
+
+def _rounds(longest_s: float, times: int) -> int:
+    """Return how many rounds there are of what takes so long."""
+    if longest_s > _LONG_S:
+        return 1
+    if longest_s < _TINY_S:  # what it takes is that of orch
+        return min(_FEW, times * _MORE)
+    return times * _MORE if longest_s < _SHORT_S else times
 
 
 def _in_words(counts: Mapping[Way, int], rounds: int, *, alone: bool) -> str:

@@ -37,9 +37,13 @@ class Overhead:
     imports: dict[str, float] = field(default_factory=dict)
 
     def begins_s(self, *, processes: bool) -> float:
-        """Return what passes until the first task of a run is started."""
+        """Return what passes until the first task of a run is started.
+
+        Processes never make that shorter: where it was seen so, the machine was not at rest.
+        """
         if seen := self.begins.get(processes):
-            return median(seen)
+            beside = self.begins.get(True)
+            return median(seen) if processes or not beside else min(median(seen), median(beside))
         other = self.begins.get(not processes)
         if other is None:
             return _BEGINS_S + _WITH_PROCESSES_S * processes

@@ -180,6 +180,11 @@ class Trials:
             found.append(Call(index, {key: value for key, value in filled.items() if value}))
         return found
 
+    def is_like(self, name: str, other: str) -> None:
+        """Take note that the task *name* has the output that *other* has."""
+        if other in self._outputs:
+            self._outputs.setdefault(name, self._outputs[other])
+
     def run(self, task: PlanTask, way: Way, groups: Sequence[Sequence[Call]]) -> list[list[Shot]]:
         """Run *task* in that *way*, once for each call, and return the attempts by groups.
 
