@@ -127,10 +127,10 @@ def test_keys_that_no_thread_can_have(funcs: Builder, key: str) -> None:
         "limits: {processes: 1}",
     )
     assert funcs.run().code == 0
-    done = funcs.orch("advise", "job.yaml", "--apply")
+    done = funcs.orch("advise", "job.yaml", "--apply", "--json")
     assert done.code == 0, done.err
-    assert "+  b: {mode: thread" in done.out
-    assert "+  a" not in done.out
+    assert "+  b: {mode: thread" in done.document["applied"]
+    assert "+  a" not in done.document["applied"]
 
 
 def test_escapes_of_an_exception(funcs: Builder) -> None:

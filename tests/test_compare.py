@@ -58,6 +58,17 @@ def test_table(tasks: Builder) -> None:
     assert [line.split()[0] for line in lines] == [*FUNCTION_MODES]
 
 
+def test_a_mode_in_which_it_fails(tasks: Builder) -> None:
+    """It is named, and the others are compared."""
+    tasks.module("import signal\ndef f(): signal.signal(signal.SIGUSR1, signal.SIG_IGN)", "hears")
+    tasks.tasks("a: {mode: process, function: 'hears:f'}")
+    done = tasks.orch("compare", "job.yaml", "a", "--yes", "--times", "1", "--json")
+    assert "thread" not in [one["mode"] for one in done.document["modes"]]
+    assert done.document["failed"][0]["mode"] == "thread"
+    shown = tasks.orch("compare", "job.yaml", "a", "--yes", "--times", "1").out
+    assert "as thread it failed: ValueError: signal only works in main thread" in shown
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

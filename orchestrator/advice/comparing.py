@@ -52,10 +52,10 @@ def ways(task: PlanTask) -> list[Way]:
 
 def compare(
     loaded: Loaded, state: str, task: PlanTask, times: int, say: Callable[[str], None]
-) -> list[Measured]:
-    """Measure *task* in each way in which it does not fail.
+) -> tuple[list[Measured], dict[Way, str]]:
+    """Measure *task* in each way; return what each takes, and why it failed in the others.
 
-    Raises ``TrialFailed`` where there is none, ``TemplateError``, ``UsageError``.
+    Raises ``TrialFailed`` where it failed in all of them, ``TemplateError``, ``UsageError``.
     """
     with its_turn(loaded.plan, state, "a measurement"), workshop(state) as folder:
         outputs = recorded(loaded, Path(state)).outputs
@@ -66,10 +66,11 @@ def compare(
         kinds = ways(task)
         several = min(copies(loaded.plan, task, len(calls), way) for way in kinds)
         found = tried(trials, task, dict.fromkeys(kinds, several), calls, times, say)
-        troubles = [one.trouble for one in found.values() if one.trouble is not None]
+        troubles = {way: one.trouble for way, one in found.items() if one.trouble is not None}
         if len(troubles) == len(found):
-            raise troubles[0]
-        return [_measured(way, one) for way, one in found.items() if one.trouble is None]
+            raise next(iter(troubles.values()))
+        measured = [_measured(way, one) for way, one in found.items() if way not in troubles]
+        return measured, {way: trouble.why for way, trouble in troubles.items()}
 
 
 def _measured(way: Way, one: Tried) -> Measured:

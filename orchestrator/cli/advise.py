@@ -70,16 +70,17 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
         )
     shown = [advice for name, advice in verdict.tasks.items() if not tasks or name in tasks]
     if as_json:
-        emit_json(advising.document(loaded, verdict, shown, hazards))
-    else:
-        command = None if apply else _command(file, params, tasks, state_dir)
-        emit(_text(command, loaded, verdict, shown))
-        for hazard in hazards:
-            say(f"orch: warning: {printable(hazard.text())}")
+        document = advising.document(loaded, verdict, shown, hazards)
+        if apply:
+            document["applied"] = advising.apply(file, loaded, shown)
+        emit_json(document)
+        return
+    command = None if apply else _command(file, params, tasks, state_dir)
+    emit(_text(command, loaded, verdict, shown))
+    for hazard in hazards:
+        say(f"orch: warning: {printable(hazard.text())}")
     if apply:
-        changed = advising.apply(file, loaded, shown)
-        if not as_json:
-            emit(changed or "nothing to change\n")
+        emit(advising.apply(file, loaded, shown) or "nothing to change\n")
 
 
 def _wanted(loaded: Loaded, names: list[str] | None) -> list[str] | None:

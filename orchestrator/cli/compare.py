@@ -12,7 +12,7 @@ from orchestrator.loading import Loaded, load
 from orchestrator.places import state_directory
 from orchestrator.plan.model import PlanTask
 from orchestrator.spec.durations import show_finely
-from orchestrator.spec.words import quote
+from orchestrator.spec.words import printable, quote
 
 
 def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
@@ -41,7 +41,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
     with measuring(kept=not no_keeper):
         from orchestrator.advice import comparing  # noqa: PLC0415 - after the fork
 
-        measured = comparing.compare(loaded, state, found, times, tell)
+        measured, failed = comparing.compare(loaded, state, found, times, tell)
     if as_json:
         emit_json({
             "task": task,
@@ -51,6 +51,9 @@ def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
                  "peak_memory_bytes": one.peak_memory_bytes, "at_once": one.at_once,
                  "together_s": one.together_s, "lost_parallelism": one.lost}
                 for one in measured
+            ],
+            "failed": [
+                {"mode": way.mode, "start": way.start, "why": why} for way, why in failed.items()
             ],
         })  # fmt: skip
         return
@@ -66,6 +69,8 @@ def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
             show_finely(one.together_s), f"{one.lost:.0%}",
         ])  # fmt: skip
     emit(table(rows, right=frozenset(range(1, 7))))
+    for way, why in failed.items():
+        emit(f"as {str(way).replace('`', '')} it {printable(why)}\n")
 
 
 def _ask(loaded: Loaded, task: PlanTask, times: int, *, yes: bool) -> None:
