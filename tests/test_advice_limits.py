@@ -1,7 +1,12 @@
 """What advice must not do: advise what fails, run what the job would not, lose what it has seen."""
 
 import json
+import os
+import pty
+import re
 import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +19,7 @@ from orchestrator.advice.shots import Shot
 from orchestrator.events import Cost
 from orchestrator.loading import load
 from orchestrator.plan.model import Plan, PlanTask
-from tests.builder import Builder
+from tests.builder import COMMAND, Builder
 
 MEASURE = ("--measure", "--yes", "--times", "1")
 MODULE = """
@@ -289,6 +294,29 @@ def test_a_line_a_task(funcs: Builder) -> None:
     done = funcs.orch("advise", "job.yaml", *MEASURE)
     assert done.out.splitlines()[1].split()[:4] == ["a", "thread", "-", "low"]
     assert "takes less than 1 ms" in done.out
+
+
+def test_on_a_narrow_terminal(funcs: Builder) -> None:
+    """The reasons stand below each other in their column, and no number without its unit."""
+    funcs.tasks("a: {mode: thread, function: 'm:burns', foreach: {seconds: [0.05, 0.05]}}")
+    assert funcs.orch("advise", "job.yaml", *MEASURE).code == 0
+    ours, theirs = pty.openpty()
+    shown = subprocess.Popen(
+        [*COMMAND, "advise", "job.yaml"], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL,
+        cwd=funcs.root, env={**funcs.env, "COLUMNS": "70", "NO_COLOR": "1"},
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    with suppress(OSError):  # it has left the terminal
+        while part := os.read(ours, 4096):
+            said += part
+    assert shown.wait(30) == 0
+    os.close(ours)
+    head, *lines = said.decode().split("\r\n\r\n")[0].split("\r\n")
+    assert len(lines) > 1
+    assert all(len(line) <= 70 for line in lines)
+    assert all(line.startswith(" " * head.index("WHY")) for line in lines[1:])
+    assert not any(re.match(r"\s*m?s\b", line) for line in lines)
 
 
 def test_runs_that_are_too_large_to_be_read_before_one(funcs: Builder) -> None:

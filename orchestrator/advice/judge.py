@@ -326,10 +326,8 @@ class Judge:
         if thread and self._holds_long(known):
             longest = median(shot.cost.gil_longest_s or 0.0 for shot in thread)
             words.append(f"holds it for {show_finely(longest)} at a time, and orch with it")
-        if known.together:
-            words.append(_of_several(known.together))
-        if len(seconds) > 1:
-            words.append(_of_the_job(seconds, task.mode))
+        if load.seconds >= _NOTHING_S or advised != task.mode:
+            words += self._of_trials(task, known, seconds)
         if advised == "thread" != task.mode and task.timeout_s is not None:
             words.append("it cannot be killed at its timeout then")
         if load.cpu > _MOSTLY and task.mode == advised == "thread" and not self._gil:
@@ -340,6 +338,11 @@ class Judge:
             task.name, task.mode, advised, ", ".join(words), confidence, evidence, seconds,
             load.seconds,
         )  # fmt: skip
+
+    def _of_trials(self, task: PlanTask, known: Known, seconds: dict[str, float]) -> list[str]:
+        """Return what several at once took, and what the job takes, in words."""
+        words = [_of_several(known.together)] if known.together else []
+        return words + ([_of_the_job(seconds, task.mode)] if len(seconds) > 1 else [])
 
     def _about_gil(self, thread: Sequence[Shot], load: Load) -> list[str]:
         """Return what was seen of the GIL, in words."""

@@ -1,6 +1,10 @@
 """``orch advise FILE``: thread or process, from evidence."""
 
+import os
+import re
 import shlex
+import shutil
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +28,8 @@ _NOTHING_S = 0.001
 _TOLD = 0.005  # of a run, from which on a difference is one
 _MOST_ROWS = 40
 _MOST_NAMES = 5
+_UNBROKEN, _UNIT = "\xa0", re.compile(r"(?<=\d) (?=m?s\b)")
+_LEAST_WIDTH = 30  # of a column that is wrapped
 
 
 def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
@@ -145,6 +151,8 @@ def _text(
         mode = f"auto ({one.mode})" if loaded.plan.tasks[one.task].auto else one.mode
         rows.append([one.task, mode, advised, one.confidence, printable(one.reason)])
     head, *lines = table(rows).splitlines() if told else [""]
+    if os.isatty(1):  # or programs would have to put them together again
+        lines = [_wrapped(line, head.index(rows[0][-1])) for line in lines]
     if wants_colour(1):
         bold = [one.advised != one.mode for one in told]
         lines = [
@@ -156,6 +164,16 @@ def _text(
     if short:
         text += f"{short} more take{'s' if short == 1 else ''} less than 1 ms: as they are\n"
     return text + _conclusion(verdict, shown, following)
+
+
+def _wrapped(line: str, indent: int) -> str:
+    """Return a line of the table as lines of the terminal, the last column below itself."""
+    width = shutil.get_terminal_size().columns
+    if len(line) <= width or width - indent < _LEAST_WIDTH:
+        return line
+    text = _UNIT.sub(_UNBROKEN, line[indent:])  # a number stays with its unit
+    parts = textwrap.wrap(text, width - indent, break_on_hyphens=False)
+    return line[:indent] + f"\n{' ' * indent}".join(parts).replace(_UNBROKEN, " ")
 
 
 def _conclusion(

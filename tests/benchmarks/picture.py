@@ -14,6 +14,7 @@ from rich.text import Text
 
 TOP = Path(__file__).parent.parent.parent
 ORCH = str(Path(sys.executable).parent / "orch")
+WIDTH = "110"  # of the terminal, in columns
 FILE = "configs/thread_or_process.yaml"
 COMMANDS = (("run", FILE, "-q"), ("advise", FILE))
 
@@ -40,7 +41,10 @@ def main() -> None:
 def _on_a_terminal(argv: list[str], folder: str) -> str:
     """Return what a program writes to a terminal of its own."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen(argv, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with subprocess.Popen(
+        argv, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**os.environ, "COLUMNS": WIDTH},
+    ) as process:  # fmt: skip
         os.close(theirs)
         data = b""
         try:
