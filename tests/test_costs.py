@@ -145,6 +145,42 @@ def test_share_of_the_gil(funcs: Builder) -> None:
     assert cost["one"]["gil_taken_share"] > idle + 0.2
 
 
+HOLDERS = """
+    import threading, time
+    enough = threading.Event()
+
+    def hold():
+        while not enough.is_set():
+            sum(range(2_000_000))
+
+    def leave():
+        threading.Thread(target=hold, daemon=True).start()
+
+    def nap():
+        time.sleep(0.5)
+        enough.set()
+"""
+
+
+@pytest.mark.parametrize("holder", [
+    "function: 'holders:hold', timeout: 0.1, grace: 0.1, allow_failure: true",
+    "function: 'holders:leave'",
+])  # fmt: skip
+def test_beside_a_thread_that_goes_on(funcs: Builder, holder: str) -> None:
+    """Who runs beside a thread that was given up, or left behind, is not said to hold the GIL."""
+    funcs.module(HOLDERS, "holders")
+    funcs.tasks(
+        f"""
+        holder: {{{holder}}}
+        nap: {{function: 'holders:nap', needs: [holder]}}
+        """,
+        "defaults: {mode: thread}\nlimits: {threads: 1}",
+    )
+    cost = funcs.run("--json").tasks["nap"]["cost"]
+    assert not cost.keys() & {"gil_share", "gil_longest_s"}
+    assert cost["gil_taken_share"] > 0.2
+
+
 def test_waiting_for_a_slot(funcs: Builder) -> None:
     """An attempt that could have started earlier has waited."""
     funcs.tasks(
