@@ -1,6 +1,7 @@
 """The ledger: what each attempt took, in the journal, ``--json``, ``--events`` and ``show``."""
 
 import json
+import signal
 
 import pytest
 
@@ -207,6 +208,68 @@ def test_a_failure_has_its_cost(funcs: Builder) -> None:
     assert tasks["a"]["cost"]["wall_s"] >= 0.01
     assert tasks["b"]["cost"].keys() == ALWAYS
     assert tasks["c"]["cost"] is None
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_process_that_is_cut_off(job: Builder, leaves: bool) -> None:
+    """Of a function whose process is killed, or leaves, start and import are no part either."""
+    job.module(
+        """
+        import os, time
+
+        def compute(seconds):
+            until = time.thread_time() + seconds
+            while time.thread_time() < until:
+                pass
+
+        compute(0.4)
+
+        def hangs(gate, leaves):
+            compute(0.2)
+            with open(gate, "w") as file:
+                file.write("x")
+            if leaves:
+                os._exit(3)
+            time.sleep(60)
+        """
+    )
+    gate = job.gate("gate")
+    job.tasks(f"a: {{mode: process, function: 'm:hangs', args: [gate, {str(leaves).lower()}]}}")
+    running = job.start()
+    gate.wait()
+    if not leaves:
+        running.signal(signal.SIGINT)
+    running.finish()
+    task = job.orch("show", "--json").tasks["a"]
+    cost = task["cost"]
+    assert cost["startup_s"] >= cost["import_s"] >= 0.4
+    assert cost["wall_s"] * 1.05 >= cost["cpu_s"] >= 0.19
+    assert cost["cpu_s"] < 0.4  # without what the import has computed
+    assert cost["wall_s"] + cost["startup_s"] <= task["duration_s"]
+    assert cost["cpu_share"] == pytest.approx(cost["cpu_s"] / cost["wall_s"], abs=1e-3)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_process_that_does_not_come_to_its_function(job: Builder, fails: bool) -> None:
+    """What was never called took nothing; what its process held is known all the same."""
+    job.module(
+        f"""
+        import time
+        with open("gate", "w") as file:
+            file.write("x")
+        {"raise ValueError" if fails else "time.sleep(60)"}
+        """
+    )
+    gate = job.gate("gate")
+    job.tasks("a: {mode: process, function: 'm:f'}")
+    running = job.start()
+    gate.wait()
+    if not fails:
+        running.signal(signal.SIGINT)
+    running.finish()
+    cost = job.orch("show", "--json").tasks["a"]["cost"]
+    assert cost.keys() == ALWAYS | {"wall_s", "arguments_bytes", "peak_memory_bytes"}
+    assert cost["wall_s"] == 0
 
 
 def test_instances_are_added_up(funcs: Builder) -> None:
