@@ -281,6 +281,32 @@ def test_instances_are_added_up(funcs: Builder) -> None:
     assert task["cost"]["peak_memory_bytes"] == max(cost["peak_memory_bytes"] for cost in each)
 
 
+def test_shares_and_peaks_are_not_added_up(job: Builder) -> None:
+    """Of instances the longest hold counts, and of shares that of all their time."""
+    job.module(
+        """
+        import time
+
+        def mixed(seconds):
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                sum(range(500_000))
+            time.sleep(0.3)
+        """
+    )
+    job.tasks(
+        "a: {mode: thread, function: 'm:mixed', args: ['{{ item }}'], foreach: [0.2, 0.9, 0.2]}",
+        "limits: {threads: 1}",
+    )
+    task = job.run("--json").tasks["a"]
+    whole, each = task["cost"], [one["cost"] for one in task["instances"].values()]
+    assert whole["gil_longest_s"] == max(cost["gil_longest_s"] for cost in each)
+    for key in ("gil_share", "cpu_share"):
+        held = sum(cost[key] * cost["wall_s"] for cost in each)
+        assert whole[key] == pytest.approx(held / whole["wall_s"], abs=1e-4)
+    assert "gil_taken_share" not in whole
+
+
 def test_the_same_everywhere(funcs: Builder) -> None:
     """The event, the document at the end, and that of ``orch show`` agree."""
     funcs.tasks("a: {mode: process, function: 'm:sleeps'}")
