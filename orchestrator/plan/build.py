@@ -301,7 +301,7 @@ class _TaskBuilder:
     def _one_target(self, mode: str, targets: list[str]) -> None:
         fitting = [key for key in TARGETS if mode in MODE_KEYS[key]]
         if not targets:
-            message = f"nothing to run; mode `{mode}` needs {listing(fitting)}"
+            message = f"nothing to run; mode `{self.keys['mode']}` needs {listing(fitting)}"
             self._problem((), message, at_key=True)
         elif all(key in fitting for key in targets):
             message = f"{listing(targets, 'and')} stand together; expected one of them"
