@@ -177,3 +177,12 @@ def test_a_list_of_runs_that_cannot_be_entered(plain: Builder, command: str) -> 
     )
     assert 0 == done.code
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("command", ["runs", "show", "clean", "run {}", "check {}", "advise {}"])
+def test_a_working_directory_that_is_gone(plain: Builder, command: str) -> None:
+    """Who calls orch from a directory that was removed is told so."""
+    words = shlex.join(COMMAND)
+    given = command.format(plain.root / "job.yaml")
+    done = plain.shell(f"mkdir gone; cd gone; rmdir ../gone; {words} {given}")
+    assert (4, "orch: error: the working directory has been removed\n") == (done.code, done.err)
