@@ -167,6 +167,15 @@ def test_a_run_that_cannot_be_read_is_no_bug(plain: Builder, command: str) -> No
 
 
 @can_be_bound
+def test_output_that_cannot_be_read_is_named(job: Builder) -> None:
+    """``logs`` does not pass in silence over a file that it may not read."""
+    job.tasks("a: {mode: subprocess, command: [echo, hi]}")
+    job.run()
+    path = job.runs()[0] / "a.1.out"
+    assert f"orch: {path} cannot be read\n" == _with_unreadable(job, path, "logs").err
+
+
+@can_be_bound
 @pytest.mark.parametrize("command", ["runs", "clean"])
 def test_a_list_of_runs_that_cannot_be_entered(plain: Builder, command: str) -> None:
     """Names of runs alone are not enough, and no bug either."""
