@@ -32,13 +32,14 @@ class Failure(NamedTuple):
 class Cost(NamedTuple):
     """What an attempt took, as far as it can be told; None for the rest.
 
-    *wall_s* and *cpu_s* are those of the function itself, or of the whole program. *startup_s*
-    passed from the launch until the function began: waiting for a thread, or the start of a process
-    with its Python; *import_s* of it was the import of the function's module. *voluntary_switches*
-    are those of an attempt that waited for something, *involuntary_switches* of one that had to let
-    another have the processor. *peak_memory_bytes* is that of a process. *gil_share* is how much of
-    its time a function held the GIL, while it ran alone, and *gil_longest_s* the longest that was
-    seen; *gil_taken_share* how much of it, beside others, one of them held it. Both are samples.
+    *wall_s* and *cpu_s* are those of the function itself, or of the whole program; of a function
+    whose process came to its end before it was called *wall_s* is 0. *startup_s* passed from the
+    launch until the function began: waiting for a thread, or the start of a process with its
+    Python; *import_s* of it was the import of the function's module. *voluntary_switches* are those
+    of an attempt that waited for something, *involuntary_switches* of one that had to let another
+    have the processor. *peak_memory_bytes* is that of a process. *gil_share* is how much of its
+    time a function held the GIL, while it ran alone, and *gil_longest_s* the longest that was seen;
+    *gil_taken_share* how much of it, beside others, one of them held it. Both are samples.
     *arguments_bytes* is the size of what had to be carried to it: the arguments of a function, as
     JSON, or the command line of a program.
     """

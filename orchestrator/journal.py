@@ -10,6 +10,7 @@ system does not do WAL (network ones), SQLite's TRUNCATE mode takes over.
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import closing
 from time import monotonic
 from zlib import crc32
@@ -185,8 +186,7 @@ class Record:
         Raises ``JournalError`` where there is none to believe.
         """
         path = os.path.join(folder, FILE)
-        if not os.path.isfile(path):
-            raise JournalError(f"no journal in {folder}")
+        _refuse_unreadable(path)
         try:
             with closing(sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True)) as db:
                 self._read(db, path, whole=whole)
@@ -251,6 +251,7 @@ def headline(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], Finished |
     Raises ``JournalError``.
     """
     path = os.path.join(folder, FILE)
+    _refuse_unreadable(path)
     try:
         with closing(sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True)) as db:
             _, meta = _newest(db)
@@ -261,6 +262,25 @@ def headline(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], Finished |
     except (sqlite3.Error, ValueError, TypeError, LookupError, OSError) as error:
         raise JournalError(f"{path} cannot be read: {error}") from error
     return meta, event if isinstance(event, Finished) else None
+
+
+def _refuse_unreadable(path: str) -> None:
+    """Raise ``JournalError`` where there is no file at *path*, or none that may be read.
+
+    SQLite would not say which. The file is not opened for it: that it is closed would take from a
+    run in this process the locks that SQLite has on it.
+    """
+    reason = "permission denied"
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise JournalError(f"no journal in {os.path.dirname(path)}")
+        if os.access(path, os.R_OK):
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        raise JournalError(f"no journal in {os.path.dirname(path)}") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    raise JournalError(f"{path} cannot be read: {reason}")
 
 
 def _uri(path: str) -> str:

@@ -6,6 +6,7 @@ import resource
 from time import monotonic, thread_time
 
 from orchestrator.events import Cost
+from orchestrator.records import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,17 @@ _WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 _QUICK_S = 0.0002
 _IMPORT_S = 0.00005  # what looking up a function takes that is there already
 _FEW = 5  # samples that say nothing
+
+
+class Begun(NamedTuple):
+    """What a process had taken when it began its call, *at* a moment by ``time.monotonic``."""
+
+    at: float
+    startup_s: float
+    import_s: float | None
+    cpu_s: float
+    waits: int
+    losses: int
 
 
 class Meter:
@@ -30,6 +42,13 @@ class Meter:
         self._usage: Any = None
         self._alone: _Samples | None = None
         self._beside: _Samples | None = None
+
+    def until_here(self) -> Begun:
+        """Return what the whole process has taken before the call, which is about to begin."""
+        used, now = resource.getrusage(resource.RUSAGE_SELF), monotonic()
+        import_s = now - self._asked if now - self._asked >= _IMPORT_S else None
+        cpu_s = used.ru_utime + used.ru_stime
+        return Begun(now, now - self._launched, import_s, cpu_s, used.ru_nvcsw, used.ru_nivcsw)
 
     def begins(self) -> None:
         """Take note that the function has been imported and is about to be called."""
@@ -102,3 +121,22 @@ def of_program(wall_s: float, usage: Any, *, forked: bool) -> Cost:
     own_kib = 0 if forked else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak = peak_kib * 1024 if peak_kib > own_kib else None
     return Cost(wall_s, cpu_s, None, None, waits, losses, peak)
+
+
+def of_cut_off(begun: Begun | None, ended: float, whole: Cost) -> Cost:
+    """Return what a function took whose process *ended* before it did.
+
+    *begun* is what that had said when it began the call; None where it did not come so far: then
+    the function took nothing. *whole* is what the process took.
+    """
+    if begun is None:
+        return Cost(0.0)
+    cost = Cost(max(0.0, ended - begun.at), None, begun.startup_s, begun.import_s)
+    if whole.cpu_s is None or whole.voluntary_switches is None:
+        return cost
+    assert whole.involuntary_switches is not None
+    return cost._replace(
+        cpu_s=max(0.0, whole.cpu_s - begun.cpu_s),
+        voluntary_switches=max(0, whole.voluntary_switches - begun.waits),
+        involuntary_switches=max(0, whole.involuntary_switches - begun.losses),
+    )

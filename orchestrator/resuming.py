@@ -54,6 +54,9 @@ def resumed(
 def _locked(folder: Path) -> RunFolder:
     try:
         return RunFolder(folder)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise EnvironmentFault(f"run {folder.name} cannot be used: {reason}") from None
     except EnvironmentFault as error:
         if not is_live(folder):
             raise

@@ -27,11 +27,12 @@ class Sampler:
 
     def wait(self, inbox: Inbox) -> bool:
         """Wait for a call, as long as a sample takes; tell whether there was one."""
+        before = self._threads.scene()
         queued_s, due = self._queued_s(), monotonic() + self._sample_s
         if inbox.wait(self._sample_s):
             return True
         late_s = monotonic() - due - (self._queued_s() - queued_s)
-        self._threads.sampled(late_s if late_s > _LATE_S else 0.0, self._sample_s)
+        self._threads.sampled(late_s if late_s > _LATE_S else 0.0, self._sample_s, before)
         return False
 
     def _queued_s(self) -> float:

@@ -15,12 +15,15 @@ import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 
+from orchestrator.current import attempt_of_context
 from orchestrator.places import open_again, open_output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
+
+    from orchestrator.current import Attempt
 
 
 class OutputFile:
@@ -139,6 +142,8 @@ class Capture:
 
 _making = threading.Lock()
 capture_of_context: ContextVar[Capture | None] = ContextVar("orch_capture", default=None)
+# The threads that tasks have started, while they live, and of which attempt they are.
+threads_of_tasks: dict[threading.Thread, Attempt | None] = {}
 
 
 class _Bytes(io.RawIOBase):
@@ -218,7 +223,15 @@ def _start_in_context(
     def start_thread(thread: threading.Thread) -> None:
         if capture_of_context.get() is not None:
             context, run = copy_context(), thread.run
-            thread.run = lambda: context.run(run)  # type: ignore[method-assign]
+
+            def run_as_the_tasks() -> None:
+                threads_of_tasks[thread] = context.get(attempt_of_context)
+                try:
+                    context.run(run)
+                finally:
+                    del threads_of_tasks[thread]
+
+            thread.run = run_as_the_tasks  # type: ignore[method-assign]
         start(thread)
 
     return start_thread

@@ -1,6 +1,7 @@
 """The ledger: what each attempt took, in the journal, ``--json``, ``--events`` and ``show``."""
 
 import json
+import signal
 
 import pytest
 
@@ -145,6 +146,42 @@ def test_share_of_the_gil(funcs: Builder) -> None:
     assert cost["one"]["gil_taken_share"] > idle + 0.2
 
 
+HOLDERS = """
+    import threading, time
+    enough = threading.Event()
+
+    def hold():
+        while not enough.is_set():
+            sum(range(2_000_000))
+
+    def leave():
+        threading.Thread(target=hold, daemon=True).start()
+
+    def nap():
+        time.sleep(0.5)
+        enough.set()
+"""
+
+
+@pytest.mark.parametrize("holder", [
+    "function: 'holders:hold', timeout: 0.1, grace: 0.1, allow_failure: true",
+    "function: 'holders:leave'",
+])  # fmt: skip
+def test_beside_a_thread_that_goes_on(funcs: Builder, holder: str) -> None:
+    """Who runs beside a thread that was given up, or left behind, is not said to hold the GIL."""
+    funcs.module(HOLDERS, "holders")
+    funcs.tasks(
+        f"""
+        holder: {{{holder}}}
+        nap: {{function: 'holders:nap', needs: [holder]}}
+        """,
+        "defaults: {mode: thread}\nlimits: {threads: 1}",
+    )
+    cost = funcs.run("--json").tasks["nap"]["cost"]
+    assert not cost.keys() & {"gil_share", "gil_longest_s"}
+    assert cost["gil_taken_share"] > 0.2
+
+
 def test_waiting_for_a_slot(funcs: Builder) -> None:
     """An attempt that could have started earlier has waited."""
     funcs.tasks(
@@ -173,6 +210,68 @@ def test_a_failure_has_its_cost(funcs: Builder) -> None:
     assert tasks["c"]["cost"] is None
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_process_that_is_cut_off(job: Builder, leaves: bool) -> None:
+    """Of a function whose process is killed, or leaves, start and import are no part either."""
+    job.module(
+        """
+        import os, time
+
+        def compute(seconds):
+            until = time.thread_time() + seconds
+            while time.thread_time() < until:
+                pass
+
+        compute(0.4)
+
+        def hangs(gate, leaves):
+            compute(0.2)
+            with open(gate, "w") as file:
+                file.write("x")
+            if leaves:
+                os._exit(3)
+            time.sleep(60)
+        """
+    )
+    gate = job.gate("gate")
+    job.tasks(f"a: {{mode: process, function: 'm:hangs', args: [gate, {str(leaves).lower()}]}}")
+    running = job.start()
+    gate.wait()
+    if not leaves:
+        running.signal(signal.SIGINT)
+    running.finish()
+    task = job.orch("show", "--json").tasks["a"]
+    cost = task["cost"]
+    assert cost["startup_s"] >= cost["import_s"] >= 0.4
+    assert cost["wall_s"] * 1.05 >= cost["cpu_s"] >= 0.19
+    assert cost["cpu_s"] < 0.4  # without what the import has computed
+    assert cost["wall_s"] + cost["startup_s"] <= task["duration_s"]
+    assert cost["cpu_share"] == pytest.approx(cost["cpu_s"] / cost["wall_s"], abs=1e-3)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_process_that_does_not_come_to_its_function(job: Builder, fails: bool) -> None:
+    """What was never called took nothing; what its process held is known all the same."""
+    job.module(
+        f"""
+        import time
+        with open("gate", "w") as file:
+            file.write("x")
+        {"raise ValueError" if fails else "time.sleep(60)"}
+        """
+    )
+    gate = job.gate("gate")
+    job.tasks("a: {mode: process, function: 'm:f'}")
+    running = job.start()
+    gate.wait()
+    if not fails:
+        running.signal(signal.SIGINT)
+    running.finish()
+    cost = job.orch("show", "--json").tasks["a"]["cost"]
+    assert cost.keys() == ALWAYS | {"wall_s", "arguments_bytes", "peak_memory_bytes"}
+    assert cost["wall_s"] == 0
+
+
 def test_instances_are_added_up(funcs: Builder) -> None:
     """The cost of a task with instances is that of all of them."""
     funcs.tasks("a: {mode: process, function: 'm:sleeps', foreach: {i: [1, 2, 3]}}")
@@ -180,6 +279,32 @@ def test_instances_are_added_up(funcs: Builder) -> None:
     each = [one["cost"] for one in task["instances"].values()]
     assert task["cost"]["wall_s"] == pytest.approx(sum(cost["wall_s"] for cost in each), abs=1e-5)
     assert task["cost"]["peak_memory_bytes"] == max(cost["peak_memory_bytes"] for cost in each)
+
+
+def test_shares_and_peaks_are_not_added_up(job: Builder) -> None:
+    """Of instances the longest hold counts, and of shares that of all their time."""
+    job.module(
+        """
+        import time
+
+        def mixed(seconds):
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                sum(range(500_000))
+            time.sleep(0.3)
+        """
+    )
+    job.tasks(
+        "a: {mode: thread, function: 'm:mixed', args: ['{{ item }}'], foreach: [0.2, 0.9, 0.2]}",
+        "limits: {threads: 1}",
+    )
+    task = job.run("--json").tasks["a"]
+    whole, each = task["cost"], [one["cost"] for one in task["instances"].values()]
+    assert whole["gil_longest_s"] == max(cost["gil_longest_s"] for cost in each)
+    for key in ("gil_share", "cpu_share"):
+        held = sum(cost[key] * cost["wall_s"] for cost in each)
+        assert whole[key] == pytest.approx(held / whole["wall_s"], abs=1e-4)
+    assert "gil_taken_share" not in whole
 
 
 def test_the_same_everywhere(funcs: Builder) -> None:

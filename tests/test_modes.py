@@ -366,6 +366,47 @@ def test_no_interpreters_here(job: Builder) -> None:
     assert "job.yaml:2:13: error: tasks.a.mode: `interpreter` needs Python 3.14" in done.err
 
 
+def test_task_env_adds_to_that_in_defaults(job: Builder) -> None:
+    """Also one that is empty, and with what templates in ``defaults`` need."""
+    job.tasks(
+        """
+        first: {command: [echo, hi], output: stdout, env: {B: null}}
+        adds: {command: "echo $A $B $C", shell: true, output: stdout, env: {C: "3"}}
+        empty: {command: "echo $A $B $C", shell: true, output: stdout, env: {}}
+        """,
+        "defaults: {mode: subprocess, env: {A: '1', B: '{{ tasks.first.output }}'}}",
+    )
+    tasks = job.run("--json").tasks
+    assert ["1 hi 3", "1 hi"] == [tasks[name]["output"] for name in ("adds", "empty")]
+
+
+def test_an_empty_env_keeps_that_in_defaults_from_a_thread(job: Builder) -> None:
+    """A thread cannot have an environment of its own, and may say that it does without."""
+    job.module(MODULE)
+    defaults = "defaults: {mode: thread, env: {A: '1'}}"
+    job.tasks("a: {function: 'm:none'}", defaults)
+    assert 3 == job.run().code
+    job.tasks("a: {function: 'm:none', env: {}}", defaults)
+    assert 0 == job.run().code
+
+
+def test_what_is_wrong_in_an_env_is_told_where_it_stands(job: Builder) -> None:
+    """In ``defaults``, or in the task that adds to it."""
+    job.tasks(
+        "a: {command: [ls], env: {C: '{{ env.NOT_C }}'}}",
+        "defaults: {mode: subprocess, env: {A: '{{ not.known }}', B: '{{ env.NOT_B }}'}}",
+    )
+    said = job.orch("check", "job.yaml").err
+    assert "defaults.env.A: " in said
+    job.tasks(
+        "a: {command: [ls], env: {C: '{{ env.NOT_C }}'}}",
+        "defaults: {mode: subprocess, env: {B: '{{ env.NOT_B }}'}}",
+    )
+    said = job.orch("check", "job.yaml").err
+    assert "defaults.env.B: " in said
+    assert "tasks.a.env.C: " in said
+
+
 def test_task_env_on_a_thread_is_refused(job: Builder) -> None:
     """Threads share one environment: an error of the file that says so."""
     job.module(MODULE)

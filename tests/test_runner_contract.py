@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import meter
 from orchestrator.events import Attempt, Ended, Failure, Noted, Returned
 from orchestrator.plan.model import INSIDE, Plan
 from orchestrator.poller import Poller
@@ -383,3 +384,37 @@ def test_descriptors_are_given_back(bench: Bench) -> None:
     for number in range(20):
         bench.run("ok", number=number)
     assert before == len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.kinds("thread")
+def test_a_hold_of_the_gil_is_not_that_of_who_came_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the loop waits for the GIL one function ends and another begins: that held nothing."""
+    monkeypatch.setattr(meter, "_QUICK_S", 0.0)
+    bench.start("stubborn", "before")
+    scene = bench.runner.scene()
+    bench.on.open()
+    bench.ended()
+    bench.start("polite", "after")
+    bench.runner.sampled(1.0, 0.02, scene)
+    bench.runner.stop("after", 1, force=False)
+    assert (None, None, None) == _gil(bench.ended())
+
+
+@pytest.mark.kinds("thread")
+def test_a_hold_of_the_gil_is_that_of_who_was_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one function was seen to hold, and none beside it, is told of it."""
+    monkeypatch.setattr(meter, "_QUICK_S", 0.0)
+    bench.start("polite")
+    bench.runner.sampled(1.0, 0.02, bench.runner.scene())
+    bench.runner.stop("a", 1, force=False)
+    assert (1.0, 1.0, None) == _gil(bench.ended())
+
+
+def _gil(ended: Ended) -> tuple[float | None, float | None, float | None]:
+    cost = ended.cost
+    assert cost is not None
+    return cost.gil_share, cost.gil_longest_s, cost.gil_taken_share

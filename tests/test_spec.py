@@ -1,16 +1,27 @@
 """Small parts of what a job file may say, and that all of it is documented."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from orchestrator import jsonio
 from orchestrator.plan.graph import cycles, levels
 from orchestrator.plan.model import RetryPolicy
 from orchestrator.running import platform_limits
 from orchestrator.spec import durations
-from orchestrator.spec.models import Job, Limits, Param, Queue, Retry, Task, json_schema
+from orchestrator.spec.models import (
+    Job,
+    Limits,
+    Param,
+    Queue,
+    Retry,
+    Task,
+    TaskKeys,
+    json_schema,
+)
 from orchestrator.spec.source import Source
 
 REFERENCE = (Path(__file__).parent.parent / "docs" / "job-file.md").read_text(encoding="utf-8")
@@ -31,6 +42,90 @@ def test_schema_knows_every_key_of_a_task():
     schema = json.loads(json.dumps(json_schema()))
     assert set(Task.model_fields) == set(schema["$defs"]["Task"]["properties"])
     assert schema["additionalProperties"] is False
+
+
+NAMES = ["a", "A-1_", "_", "x" * 64, "", "1a", "my db", "a.b", "é", "-a", "a\n", "x" * 65]
+AMOUNTS = [1, 2, 10_000, 0, -1, 10_001, "1", "{{ params.n }}", None, True, 0.5, [1]]
+
+
+@pytest.mark.parametrize("model", ["Job", "Task", "TaskKeys"])
+@pytest.mark.parametrize(
+    "value", [*({name: 1} for name in NAMES), *({"a": n} for n in AMOUNTS), {}, None, [], "a"]
+)
+def test_schema_and_check_agree_on_resources(model, value):
+    """What ``orch check`` refuses of names and amounts of resources, an editor does, too."""
+    whole = json_schema()
+    part = whole if model == "Job" else whole["$defs"][model]
+    kind = {"Job": Job, "Task": Task, "TaskKeys": TaskKeys}[model]
+    rest = {"tasks": {"a": {}}} if model == "Job" else {}
+    try:
+        kind.model_validate({"resources": value, **rest})
+        expected = True
+    except ValidationError:
+        expected = False
+    assert expected == _allows(part["properties"]["resources"], value)
+
+
+@pytest.mark.parametrize(("model", "key", "allowed", "refused"), [
+    ("Limits", "threads", [1, 10_000, "{{ params.n }}"], [0, 10_001, "1"]),
+    ("Queue", "maxsize", [1, 10**9], [0, 10**9 + 1]),
+    ("Queue", "max_bytes", [1, 2**40], [0, 2**40 + 1]),
+    ("Retry", "backoff", [1, 1.5], [0.9, "2"]),
+    ("Retry", "attempts", [1, 10_000], [0, 10_001]),
+    ("Task", "priority", [-(2**53), 2**53], [2**53 + 1]),
+    ("Task", "ok_exit_codes", [[0, 255]], [[256], [-1], []]),
+    ("Task", "retry", [0, 3], [-1]),
+    ("Task", "needs", [["a-b"]], [["my task"], ["x" * 65]]),
+    ("Task", "publish", ["a"], ["a b", ""]),
+])  # fmt: skip
+def test_schema_and_check_agree_on_bounds(model, key, allowed, refused):
+    """So it does with other numbers and names."""
+    kind = {"Limits": Limits, "Queue": Queue, "Retry": Retry, "Task": Task}[model]
+    schema = json_schema()["$defs"][model]["properties"][key]
+    rest = {"attempts": 1} if model == "Retry" and key != "attempts" else {}
+    for value in allowed:
+        kind.model_validate({key: value, **rest})
+        assert _allows(schema, value)
+    for value in refused:
+        with pytest.raises(ValidationError):
+            kind.model_validate({key: value, **rest})
+        assert not _allows(schema, value)
+
+
+TYPES = {
+    "integer": int, "number": (int, float), "string": str, "object": dict, "array": list,
+    "null": type(None),
+}  # fmt: skip
+
+
+def _allows(schema, value):
+    """Tell whether *schema* allows *value*, as far as schemas of job files go here."""
+    for key in ("anyOf", "oneOf"):
+        if key in schema:
+            return any("$ref" not in each and _allows(each, value) for each in schema[key])
+    if not isinstance(value, TYPES[schema["type"]]) or isinstance(value, bool):
+        return False
+    if isinstance(value, dict):
+        patterns = schema["patternProperties"].items()
+        return all(
+            any(_found(pattern, name) and _allows(each, item) for pattern, each in patterns)
+            or (
+                schema.get("additionalProperties", True)
+                and not any(_found(pattern, name) for pattern, _ in patterns)
+            )
+            for name, item in value.items()
+        )
+    if isinstance(value, list):
+        enough = len(value) >= schema.get("minItems", 0)
+        return enough and all(_allows(schema["items"], item) for item in value)
+    if isinstance(value, str):
+        return _found(schema.get("pattern", ""), value)
+    return schema.get("minimum", value) <= value <= schema.get("maximum", value)
+
+
+def _found(pattern, text):
+    """Tell whether *pattern* is found in *text*, as in ECMAScript: `$` is the very end there."""
+    return re.search(pattern.replace("$", r"\Z"), text) is not None
 
 
 @pytest.mark.parametrize(

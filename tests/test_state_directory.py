@@ -2,6 +2,8 @@
 # ruff: noqa: SIM300 - expected == actual
 
 import os
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +11,16 @@ import pytest
 
 from orchestrator.errors import EnvironmentFault
 from orchestrator.places import RunFolder, create_run, open_output
-from tests.builder import Builder
+from tests.builder import COMMAND, Builder, Result
 
 OTHER = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+# Root without these is bound by the modes of its own files, as everyone else is.
+_READS_ALL = "-dac_override,-dac_read_search"
+BOUND = f"setpriv --bounding-set={_READS_ALL} --inh-caps={_READS_ALL}" if os.geteuid() == 0 else ""
+can_be_bound = pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may read everything"
+)
 
 
 def _own_link(state: Path) -> None:
@@ -106,3 +114,84 @@ def test_output_files_are_new(tmp_path: Path) -> None:
         with pytest.raises(FileExistsError):
             open_output(str(tmp_path / name))
     assert not (tmp_path / "c").exists()
+
+
+def _with_unreadable(job: Builder, path: Path, command: str) -> Result:
+    """Run ``orch COMMAND`` while nobody may read *path*."""
+    mode = path.stat().st_mode
+    path.chmod(0)
+    try:
+        return job.shell(f"{BOUND} {shlex.join(COMMAND)} {command}")
+    finally:
+        path.chmod(mode)
+
+
+@can_be_bound
+@pytest.mark.parametrize("command", [
+    "runs", "show", "logs", "resume", "stop last", "clean", "advise job.yaml",
+    "runs --state-dir .orch", "clean --state-dir .orch",
+])  # fmt: skip
+@pytest.mark.parametrize("folder", [".orch", ".orch/runs"])
+def test_what_cannot_be_read_is_named(plain: Builder, command: str, folder: str) -> None:
+    """A state directory that orch may not look into is a fault of the machine: exit 4, its path."""
+    done = _with_unreadable(plain, plain.root / folder, command)
+    assert 4 == done.code
+    assert f"{plain.root / folder}" in done.err
+    assert "permission denied" in done.err
+    assert "Traceback" not in done.err
+
+
+@can_be_bound
+@pytest.mark.parametrize("name", ["", "journal.db"])
+def test_a_run_that_cannot_be_read_is_passed_over(plain: Builder, name: str) -> None:
+    """``runs`` tells of the others and names it, ``advise`` looks at the others."""
+    plain.run()
+    first, second = plain.runs()
+    done = _with_unreadable(plain, second / name, "runs")
+    assert 0 == done.code
+    assert [first.name] == [line.split()[0] for line in done.out.splitlines()[1:]]
+    assert f"{second}/journal.db cannot be read: permission denied" in done.err
+    assert 0 == _with_unreadable(plain, second / name, "advise job.yaml").code
+
+
+@can_be_bound
+@pytest.mark.parametrize(
+    "command", ["show", "logs", "logs last a", "resume", "show --json", "stop last", "clean"]
+)
+def test_a_run_that_cannot_be_read_is_no_bug(plain: Builder, command: str) -> None:
+    """Who asks for it is told so, without a traceback."""
+    (run,) = plain.runs()
+    done = _with_unreadable(plain, run, command)
+    assert {"stop last": 2, "clean": 0}.get(command, 4) == done.code
+    assert "Traceback" not in done.err
+
+
+@can_be_bound
+def test_output_that_cannot_be_read_is_named(job: Builder) -> None:
+    """``logs`` does not pass in silence over a file that it may not read."""
+    job.tasks("a: {mode: subprocess, command: [echo, hi]}")
+    job.run()
+    path = job.runs()[0] / "a.1.out"
+    assert f"orch: {path} cannot be read\n" == _with_unreadable(job, path, "logs").err
+
+
+@can_be_bound
+@pytest.mark.parametrize("command", ["runs", "clean"])
+def test_a_list_of_runs_that_cannot_be_entered(plain: Builder, command: str) -> None:
+    """Names of runs alone are not enough, and no bug either."""
+    runs = plain.root / ".orch" / "runs"
+    done = plain.shell(
+        f"chmod 400 {runs}; {BOUND} {shlex.join(COMMAND)} {command}; code=$?; chmod 700 {runs}; "
+        "exit $code"
+    )
+    assert 0 == done.code
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("command", ["runs", "show", "clean", "run {}", "check {}", "advise {}"])
+def test_a_working_directory_that_is_gone(plain: Builder, command: str) -> None:
+    """Who calls orch from a directory that was removed is told so."""
+    words = shlex.join(COMMAND)
+    given = command.format(plain.root / "job.yaml")
+    done = plain.shell(f"mkdir gone; cd gone; rmdir ../gone; {words} {given}")
+    assert (4, "orch: error: the working directory has been removed\n") == (done.code, done.err)

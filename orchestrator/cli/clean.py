@@ -116,7 +116,7 @@ def _to_remove(state: Path, keep: int, age_s: float) -> Iterator[Path]:
     now = datetime.now(UTC)
     for path in sorted(folder.iterdir()):
         started = started_at(path.name.removeprefix(_REMOVING))
-        if started is None or path.is_symlink() or not path.is_dir() or is_live(path):
+        if started is None or os.path.islink(path) or not os.path.isdir(path) or is_live(path):
             continue
         if path.name in known:
             wanted = path.name not in kept and now - started >= timedelta(seconds=age_s)

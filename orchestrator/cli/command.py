@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 from orchestrator import __version__, descriptors
 from orchestrator.cli.console import complain, flush_and_leave, say
@@ -68,8 +69,20 @@ def _failed(error: Exception) -> int:
     if (reason := shortage(error)) is not None:  # unless orch itself could not be started
         complain(EnvironmentFault(f"{reason}; see {hint(reason)}"))
         return EnvironmentFault.exit_code
+    if isinstance(error, FileNotFoundError) and _is_nowhere():
+        complain(EnvironmentFault("the working directory has been removed"))
+        return EnvironmentFault.exit_code
     import traceback  # noqa: PLC0415 - a bug
 
     say(f"orch: a bug of orch {__version__}; please report it with what follows")
     say("".join(traceback.format_exception(error)).rstrip())
     return 5
+
+
+def _is_nowhere() -> bool:
+    """Tell whether there is no working directory any more."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False

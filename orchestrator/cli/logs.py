@@ -82,6 +82,8 @@ class _Printer:
         if not self._follower.paths():
             say(f"orch: nothing was written{f' by {quote(self._task)}' if self._task else ''}")
         for path in self._follower.paths():
+            if not os.access(path, os.R_OK):
+                say(f"orch: {path} cannot be read")
             self._follower.finish(path)
 
     def _add(self, *, every: bool) -> None:

@@ -75,6 +75,11 @@ def build(
         early=_early(job),
         keys={name: frozenset(task.model_fields_set) for name, task in job.tasks.items()},
         default_keys=frozenset(job.defaults.model_fields_set),
+        own_env={
+            name: frozenset(task.env)
+            for name, task in job.tasks.items()
+            if job.defaults.env and "env" in task.model_fields_set
+        },
     )
     return draft, problems + params.declared(draft.params)
 
@@ -202,6 +207,8 @@ class _TaskBuilder:
             self.default_keys.difference_update(_TARGET_KEYS)
         self.keys: dict[str, Any] = {key: getattr(job.defaults, key) for key in self.default_keys}
         self.keys.update((key, getattr(task, key)) for key in self.own)
+        if "env" in self.own and "env" in self.default_keys:
+            self.keys["env"] = {**job.defaults.env, **task.env}
 
     def build(self, order: int) -> PlanTask:
         keys = self.keys
@@ -224,7 +231,7 @@ class _TaskBuilder:
         result.apart = any(map(self._is_apart, keys))
         self._alone_only(result)
         if keys.get("env"):
-            result.env = self._env()
+            result.env = dict(keys["env"])
         if "ok_exit_codes" in keys:
             result.ok_exit_codes = tuple(keys["ok_exit_codes"])
         result.timeout_s = keys.get("timeout")
@@ -276,7 +283,10 @@ class _TaskBuilder:
         self, where: Where, message: str, *, at_key: bool = False, hint: str | None = None
     ) -> None:
         path: Where = ("tasks", self.name, *where)
-        if where and where[0] not in self.own and where[0] in self.default_keys:
+        own = not where or where[0] in self.own
+        if own and where[:1] == ("env",) and len(where) > 1:
+            own = where[1] in self.task.env
+        if not own and where[0] in self.default_keys:
             path = ("defaults", *where)
         self.problems.append(Problem(path, message, hint, at_key))
 
@@ -286,7 +296,8 @@ class _TaskBuilder:
             if key not in self.own and key != "env":
                 del self.keys[key]  # a default for the tasks of other modes
                 continue
-            if key == "env" and not self.keys["env"]:
+            if key == "env" and not (self.task.env if key in self.own else self.keys["env"]):
+                self.keys["env"] = {}  # `env: {}` is how a thread does without that in `defaults`
                 continue
             fits = listing(MODE_KEYS[key])
             message = f"`{key}` goes with mode {fits}, not with `{self.keys['mode']}`"
@@ -309,7 +320,7 @@ class _TaskBuilder:
     def _one_target(self, mode: str, targets: list[str]) -> None:
         fitting = [key for key in TARGETS if mode in MODE_KEYS[key]]
         if not targets:
-            message = f"nothing to run; mode `{mode}` needs {listing(fitting)}"
+            message = f"nothing to run; mode `{self.keys['mode']}` needs {listing(fitting)}"
             self._problem((), message, at_key=True)
         elif all(key in fitting for key in targets):
             message = f"{listing(targets, 'and')} stand together; expected one of them"
@@ -362,12 +373,6 @@ class _TaskBuilder:
                 )
             elif "\0" in value:
                 self._problem(("args", index), f"{quote(value)} holds a NUL character")
-
-    def _env(self) -> dict[str, Any]:
-        if "env" in self.own and "env" in self.default_keys:
-            defaults = _compiled(self.job.defaults.env)
-            return {**defaults, **(self.keys["env"] or {})}
-        return dict(self.keys.get("env") or {})
 
     def _compile(self) -> list[str]:
         """Compile the templates in place; return the tasks whose output they use."""

@@ -33,7 +33,8 @@ class Draft(Struct):
 
     *root* is as in the file. *early* are values of the job's own that may hold templates, by their
     places: limits, timeout, grace, python, what queues hold. *keys* are those that stand at each
-    task and *default_keys* those of ``defaults``: where a problem is found depends on it.
+    task and *default_keys* those of ``defaults``: where a problem is found depends on it. So it
+    does on *own_env*: the variables of tasks whose ``env`` adds to that of ``defaults``.
     """
 
     plan: Plan
@@ -45,9 +46,11 @@ class Draft(Struct):
     early: dict[tuple[str, ...], Any] = {}
     keys: dict[str, frozenset[str]] = {}
     default_keys: frozenset[str] = frozenset()
+    own_env: dict[str, frozenset[str]] = {}
 
-    def where(self, task: str, key: str) -> Where:
-        """Return where *key* of *task* stands: in the task, or in the defaults."""
-        if key not in self.keys.get(task, ()) and key in self.default_keys:
-            return ("defaults", key)
-        return ("tasks", task, key)
+    def where(self, task: str, key: str, *inner: int | str) -> Where:
+        """Return where *key* of *task*, and *inner* in it, stands: in the task, or in defaults."""
+        own = key in self.keys.get(task, ()) or key not in self.default_keys
+        if key == "env" and inner and task in self.own_env:
+            own = inner[0] in self.own_env[task]
+        return ("tasks", task, key, *inner) if own else ("defaults", key, *inner)

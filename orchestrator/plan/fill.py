@@ -69,8 +69,8 @@ class _TaskFiller:
             self._foreach()
 
     def _problem(self, where: Where, message: str) -> None:
-        start = self.draft.where(self.name, str(where[0]))
-        self.problems.append(Problem((*start, *where[1:]), message))
+        key, *inner = where
+        self.problems.append(Problem(self.draft.where(self.name, str(key), *inner), message))
 
     def _known(self, where: Where, value: Any) -> Any:
         """Fill in each template of *value* that can be, and note each that fails."""

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     )
 
 _STATES: dict[str, State] = {"ok": "succeeded", "stopped": "cancelled"}
+# Of a cost, what is not added where there are several.
+_SHARES = ("cpu_share", "gil_share", "gil_taken_share")
+_PEAKS = ("peak_memory_bytes", "gil_longest_s")
 
 
 @dataclass(slots=True)
@@ -306,16 +309,22 @@ class View:
 
 
 def _together(costs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return what all instances took: sums of what every one of them can tell, and the peak."""
+    """Return what all instances took, of what every one of them can tell.
+
+    Sums; of what is a peak the highest, of what is a share that of all their time.
+    """
     if not costs:
         return None
-    known = [key for key in costs[0] if key != "cpu_share" and all(key in cost for cost in costs)]
+    known = [key for key in costs[0] if all(key in cost for cost in costs)]
     whole = {
-        key: (max if key == "peak_memory_bytes" else sum)(cost[key] for cost in costs)
+        key: (max if key in _PEAKS else sum)(cost[key] for cost in costs)
         for key in known
+        if key not in _SHARES
     }
-    if whole.get("wall_s") and "cpu_s" in whole:
-        whole["cpu_share"] = whole["cpu_s"] / whole["wall_s"]
+    if wall_s := whole.get("wall_s"):
+        for key in _SHARES:
+            if key in known:
+                whole[key] = sum(cost[key] * cost["wall_s"] for cost in costs) / wall_s
     return {key: _rounded(value) for key, value in whole.items()}
 
 

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-RESULT = "result"
+RESULT, BEGUN = "result", "begun"
 
 
 def main(letter: int, begun: Callable[[], None] | None = None) -> int:
-    """Do what the file behind descriptor *letter* says and write there how it went.
+    """Do what the file behind descriptor *letter* says and write there how it went, as a last line.
 
-    *begun* is called when the function has been imported and is about to be called.
+    *begun* is called when the function has been imported and is about to be called; without it a
+    line before the last says so, since a process may be killed before it can tell more.
     """
     os.set_inheritable(letter, False)
     with open(letter, "r+b", closefd=False) as file:
@@ -36,6 +37,9 @@ def main(letter: int, begun: Callable[[], None] | None = None) -> int:
         def begins() -> None:
             if begun is not None:
                 begun()
+            else:
+                file.write(f"\n{json.dumps([BEGUN, *meter.until_here()])}".encode())
+                file.flush()
             meter.begins()
 
         try:
@@ -52,9 +56,7 @@ def main(letter: int, begun: Callable[[], None] | None = None) -> int:
         finally:
             if ends is not None:  # an interpreter waits for the thread that writes to have ended
                 ends.finish()
-        file.seek(0)
-        file.truncate()
-        file.write(json.dumps([RESULT, outcome, output, failure, cost]).encode())
+        file.write(f"\n{json.dumps([RESULT, outcome, output, failure, cost])}".encode())
     return 0 if outcome == "ok" else 1
 
 

@@ -136,19 +136,20 @@ def _explained(error: Exception, attempt: Attempt, argv: list[str]) -> LaunchErr
 class Child:
     """A child process that leads a session and a process group.
 
-    *left* are the names of processes that it left behind, if that is to be told. *wall_s* is how
-    long it lived, once it is reaped. *is_warm*: it was forked by a server.
+    *left* are the names of processes that it left behind, if that is to be told. *begun* is when it
+    was, by ``time.monotonic``, *wall_s* how long it lived, once it is reaped. *is_warm*: it was
+    forked by a server.
     """
 
-    __slots__ = ("_begun", "_leftovers", "_process", "key", "left", "pid", "wall_s")
+    __slots__ = ("_leftovers", "_process", "begun", "key", "left", "pid", "wall_s")
     is_warm = False
 
     def __init__(
         self, pid: int, process: Popen[bytes] | None, attempt: Attempt, begun: float
     ) -> None:
-        """Take charge of a process that was *begun* then, by ``time.monotonic``."""
+        """Take charge of a process that was *begun* then."""
         self.pid, self._process = pid, process
-        self._begun, self.wall_s = begun, 0.0
+        self.begun, self.wall_s = begun, 0.0
         self._leftovers = Leftovers(attempt)
         self.key = attempt.task, attempt.number
         self.left: list[str] = []
@@ -177,9 +178,10 @@ class Child:
         try:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
+            self.wall_s = monotonic() - self.begun
             return Exit(None, None)
         # before the reap: the zombie pins the group id, so that no other group is hit
-        self.wall_s = monotonic() - self._begun
+        self.wall_s = monotonic() - self.begun
         self.left = self._leftovers.settle(self.pid)
         _, status, used = os.wait4(self.pid, 0)
         if self._process is not None:  # or Popen would wait for it, and warn

@@ -20,7 +20,7 @@ from orchestrator import descriptors
 from orchestrator.events import Ended, Failure, Noted, Postponed, Returned
 from orchestrator.places import open_output
 from orchestrator.runners.folders import FolderError, enter_own_folder, unshare_folder
-from orchestrator.runners.letters import NO_ANSWER, answer_in, letter_to
+from orchestrator.runners.letters import Answer, answer_in, letter_to
 from orchestrator.runners.shortage import shortage, told
 from orchestrator.surroundings import Surroundings
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from orchestrator.queues.registry import Pipes, Queues
     from orchestrator.runners import Now, Post
     from orchestrator.runners.children import Watcher
-    from orchestrator.runners.letters import Answer
 
 _NOT_THERE = "does not support loading in subinterpreters"
 # What is imported there is this orch: the new interpreter's path may have another one, or none.
@@ -173,7 +172,7 @@ class InterpreterRunner:
 
     def _run(self, work: _Work) -> None:
         """Call the function in an interpreter; tell its end, whatever goes wrong."""
-        answer, wrong = NO_ANSWER, None
+        answer, wrong = Answer(), None
         try:
             self._inside.add(work)
             try:
@@ -240,7 +239,7 @@ class InterpreterRunner:
             self._post(Returned(*key, self._now()))
             return
         del self._works[key]
-        outcome, output, error, cost = answer
+        outcome, output, error, cost, _ = answer
         if outcome is None:
             outcome, error = _without_answer(wrong, called=bool(work.token[1]))
         if outcome == "launch_failed" and (reason := _lacked(wrong) or told(error)) is not None:

@@ -11,6 +11,8 @@ import os
 from contextlib import suppress
 
 from orchestrator.events import Cost, Failure
+from orchestrator.meter import Begun
+from orchestrator.records import NamedTuple
 from orchestrator.runners import child
 
 TYPE_CHECKING = False
@@ -18,9 +20,15 @@ if TYPE_CHECKING:
     from orchestrator.events import Attempt, Outcome
     from orchestrator.queues.child import Joint
 
-    Answer = tuple[Outcome | None, str | None, Failure | None, Cost | None]
 
-NO_ANSWER: Answer = None, None, None, None
+class Answer(NamedTuple):
+    """What the other side left: no outcome where it had no time to; *begun* says if it called."""
+
+    outcome: Outcome | None = None
+    output: str | None = None
+    failure: Failure | None = None
+    cost: Cost | None = None
+    begun: Begun | None = None
 
 
 def letter_to(attempt: Attempt, root: str, joint: Joint | None, launched: float) -> tuple[int, int]:
@@ -40,15 +48,20 @@ def letter_to(attempt: Attempt, root: str, joint: Joint | None, launched: float)
 
 
 def answer_in(letter: int) -> Answer:
-    """Read what the other side left, and close *letter*; no outcome where it left nothing."""
+    """Read what the other side left, and close *letter*."""
     with suppress(Exception):  # the task wrote into what was not its own, or closed it
         with open(letter, "rb") as file:
             file.seek(0)
-            kind, outcome, output, failure, cost = json.loads(file.read())
-        if kind == child.RESULT:
-            known = Cost(*cost) if cost else None
-            return outcome, output, Failure(*failure) if failure else None, known
-    return NO_ANSWER
+            _, *lines = file.read().split(b"\n")
+        for line in reversed(lines):
+            with suppress(ValueError):  # it was killed in the middle of that
+                kind, *said = json.loads(line)
+                if kind == child.BEGUN:
+                    return Answer(begun=Begun(*said))
+                outcome, output, failure, cost = said
+                known = Cost(*cost) if cost else None
+                return Answer(outcome, output, Failure(*failure) if failure else None, known)
+    return Answer()
 
 
 def _anonymous_file() -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # few jobs have queues
     from orchestrator.queues.registry import Pipes, Queues
     from orchestrator.runners import Now, Post
     from orchestrator.runners.children import Child, Exit, Watcher
+    from orchestrator.runners.letters import Answer
     from orchestrator.warm.client import Server, Warm
 
 
@@ -90,14 +91,15 @@ class ProcessRunner:
     ) -> None:
         key = (attempt.task, attempt.number)
         self._children.pop(key, None)
-        outcome, output, failure, cost = answer_in(letter)
+        answer = answer_in(letter)
+        outcome, output, failure = answer.outcome, answer.output, answer.failure
         if outcome is None:
             outcome = "failed"
             failure = exit_failure(status, attempt, killed=key in self._killed) or Failure(
                 "ExitStatus", f"the process left with exit status {status.status} and no result"
             )
         ended = Ended(*key, outcome, self._now(), status.status, status.signal, output, failure)
-        cost = _whole(cost, process, status)._replace(arguments_bytes=carried)
+        cost = _cost(answer, process, status)._replace(arguments_bytes=carried)
         ended = ended._replace(cost=cost)
         pipes = self._pipes.pop(key, None)
         if pipes is not None:
@@ -123,9 +125,8 @@ class ProcessRunner:
             process.kill(force=True)
 
 
-def _whole(cost: Cost | None, process: Child, status: Exit) -> Cost:
-    """Return what the function took, with the peak of its process; else what the process took."""
-    found = meter.of_program(process.wall_s, status.usage, forked=process.is_warm)
-    if cost is None:
-        return found
-    return cost._replace(peak_memory_bytes=found.peak_memory_bytes)
+def _cost(answer: Answer, process: Child, status: Exit) -> Cost:
+    """Return what the function took, as far as that is known, with the peak of its process."""
+    whole = meter.of_program(process.wall_s, status.usage, forked=process.is_warm)
+    cost = answer.cost or meter.of_cut_off(answer.begun, process.begun + process.wall_s, whole)
+    return cost._replace(peak_memory_bytes=whole.peak_memory_bytes)

@@ -22,7 +22,7 @@ from orchestrator.lean import queue
 from orchestrator.meter import Meter
 from orchestrator.runners.folders import FolderError, enter_own_folder
 from orchestrator.runners.shortage import shortage, told
-from orchestrator.streams import Capture, capture_of_context
+from orchestrator.streams import Capture, capture_of_context, threads_of_tasks
 from orchestrator.surroundings import Surroundings
 
 TYPE_CHECKING = False
@@ -35,6 +35,8 @@ if TYPE_CHECKING:  # few jobs have queues
     from orchestrator.queues.registry import Queues
     from orchestrator.queues.threads import ThreadEnds
     from orchestrator.runners import Now, Post
+
+    Scene = tuple[set["_Work"], bool]
 
 # With two threads or more that want the GIL, one that waits for a socket or a pipe pays up to one
 # interval a wake-up; at 1 ms the loops lose 2 % and the waiting ones win threefold.
@@ -162,12 +164,33 @@ class ThreadRunner:
         """Whether an attempt is under way."""
         return bool(self._works)
 
-    def sampled(self, late_s: float, span_s: float) -> None:
-        """Take note of how long the loop has waited for the GIL, after it had slept *span_s*."""
-        under_way = [work for work in list(self._works.values()) if work.thread is not None]
-        for work in under_way:
+    def scene(self) -> Scene:
+        """Return the attempts that are being run, and whether one is alone with the GIL.
+
+        It is not while a thread lives that was given up, or that another function has left behind.
+        """
+        works = {work for work in list(self._works.values()) if work.thread is not None}
+        if len(works) != 1 or self._given_up:
+            return works, False
+        (work,) = works
+        others = (
+            other is not None and other.run_id == self._run_id and other is not work.current
+            for other in list(threads_of_tasks.values())
+        )
+        return works, not any(others)
+
+    def sampled(self, late_s: float, span_s: float, before: Scene) -> None:
+        """Take note of how long the loop has waited for the GIL, after it had slept *span_s*.
+
+        *before* is what the scene was then. Who came, went or was left alone meanwhile is not
+        told of: another may have held it.
+        """
+        works, alone = self.scene()
+        if alone is not before[1]:
+            return
+        for work in works & before[0]:
             if work.meter is not None:
-                work.meter.sampled(late_s, span_s, alone=len(under_way) == 1)
+                work.meter.sampled(late_s, span_s, alone=alone)
 
     def _note(self, name: str, number: int, kind: Any, data: dict[str, Any]) -> None:
         self._post(Noted(name, number, kind, data, self._now()))

@@ -307,48 +307,57 @@ def _schema(*options: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [*options, _TEMPLATE_SCHEMA]})
 
 
+def _integer(least: int, most: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def _matching(pattern: re.Pattern[str]) -> WithJsonSchema:
+    """Return the schema of text that *pattern* matches whole: JSON Schema looks anywhere in it."""
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern.pattern[:-2]}$"})
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 FixedText = Annotated[str, BeforeValidator(_text), BeforeValidator(_fixed)]
-Name = Annotated[
-    str, BeforeValidator(_named), WithJsonSchema({"type": "string", "pattern": NAME.pattern[:-2]})
-]
+Name = Annotated[str, BeforeValidator(_named), _matching(NAME)]
 Flag = Annotated[
     bool, BeforeValidator(_boolean), WrapValidator(_late), _schema({"type": "boolean"})
 ]
-Whole = Annotated[int, BeforeValidator(_whole), WrapValidator(_late), _schema({"type": "integer"})]
+Whole = Annotated[
+    int, BeforeValidator(_whole), WrapValidator(_late), _schema(_integer(-_BIG, _BIG))
+]
 Positive = Annotated[
     int,
     BeforeValidator(_whole),
     _between(1, 10_000),
     WrapValidator(_late),
-    _schema({"type": "integer", "minimum": 1}),
+    _schema(_integer(1, 10_000)),
 ]
 Amount = Annotated[
     int,
     BeforeValidator(_whole),
     _between(1, 10_000),
-    WithJsonSchema({"type": "integer", "minimum": 1}),
+    WithJsonSchema(_integer(1, 10_000)),
 ]
 Items = Annotated[
     int,
     BeforeValidator(_whole),
     _between(1, 10**9),
     WrapValidator(_late),
-    _schema({"type": "integer", "minimum": 1}),
+    _schema(_integer(1, 10**9)),
 ]
 Bytes = Annotated[
     int,
     BeforeValidator(_whole),
     _between(1, 2**40),
     WrapValidator(_late),
-    _schema({"type": "integer", "minimum": 1}),
+    _schema(_integer(1, 2**40)),
 ]
 Replicas = Annotated[
     int,
     BeforeValidator(_whole),
     _between(1, 1000),
     WrapValidator(_late),
-    _schema({"type": "integer", "minimum": 1, "maximum": 1000}),
+    _schema(_integer(1, 1000)),
 ]
 Duration = Annotated[
     float,
@@ -365,11 +374,7 @@ Limit = Annotated[
 ]
 
 
-QueueName = Annotated[
-    str,
-    BeforeValidator(_one_queue),
-    WithJsonSchema({"type": "string", "pattern": NAME.pattern[:-2]}),
-]
+QueueName = Annotated[str, BeforeValidator(_one_queue), _matching(NAME)]
 
 
 def _env_name(name: str) -> str:
@@ -378,16 +383,14 @@ def _env_name(name: str) -> str:
     return name
 
 
-ExitCode = Annotated[int, BeforeValidator(_whole), _between(0, 255)]
+ExitCode = Annotated[
+    int, BeforeValidator(_whole), _between(0, 255), WithJsonSchema(_integer(0, 255))
+]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 Env = Annotated[dict[EnvName, Text | None], _expect("a mapping of names to text", dict)]
 
 
-SecretName = Annotated[
-    str,
-    BeforeValidator(_secret),
-    WithJsonSchema({"type": "string", "pattern": _VARIABLE.pattern[:-2]}),
-]
+SecretName = Annotated[str, BeforeValidator(_secret), _matching(_VARIABLE)]
 
 
 class Model(BaseModel):
@@ -476,9 +479,12 @@ class Retry(Model):
 
     attempts: Positive = Field(description="tries in all, the first one included")
     delay: Duration = Field(1.0, description="before the second try")
-    backoff: Annotated[float, BeforeValidator(_real), Field(ge=1)] = Field(
-        2.0, description="each delay is this many times the one before"
-    )
+    backoff: Annotated[
+        float,
+        BeforeValidator(_real),
+        Field(ge=1),
+        WithJsonSchema({"type": "number", "minimum": 1}),
+    ] = Field(2.0, description="each delay is this many times the one before")
     max_delay: Duration = Field(60.0, description="no delay is longer")
     jitter: Flag = Field(True, description="take between half and all of each delay, by chance")
 
@@ -552,9 +558,9 @@ class TaskKeys(Model):
         Literal["succeeded", "failed", "always"], _one_of("succeeded", "failed", "always")
     ] = Field("succeeded", description="how its needs must have ended")
     allow_failure: Flag = Field(False, description="its failure fails neither dependents nor run")
-    ok_exit_codes: Annotated[
-        list[Annotated[int, BeforeValidator(_whole), _between(0, 255)]], _expect("a list", list)
-    ] = Field(default_factory=lambda: [0], description="exit codes that mean success", min_length=1)
+    ok_exit_codes: Annotated[list[ExitCode], _expect("a list", list)] = Field(
+        default_factory=lambda: [0], description="exit codes that mean success", min_length=1
+    )
     output: Annotated[Literal["stdout", "json"], _one_of("stdout", "json")] | None = Field(
         None, description="take stdout as the output, as text or as JSON; default: $ORCH_OUTPUT"
     )
@@ -567,7 +573,8 @@ class TaskKeys(Model):
         description="how much of which of the job's resources each attempt takes; all or none",
     )
     retry: Annotated[
-        Annotated[int, Tag("number")] | Annotated[Retry, Tag("mapping")],
+        Annotated[int, Tag("number"), WithJsonSchema(_integer(0, _BIG))]
+        | Annotated[Retry, Tag("mapping")],
         Discriminator(lambda value: "number" if isinstance(value, int) else "mapping"),
         BeforeValidator(_retry),
         WrapValidator(_late),
@@ -654,6 +661,10 @@ def json_schema() -> dict[str, Any]:
     schema = Job.model_json_schema()
     for model in ("Task", "TaskKeys"):
         schema["$defs"][model]["properties"]["retry"]["oneOf"].append(_TEMPLATE_SCHEMA)
+    for properties in [schema["properties"], *(d["properties"] for d in schema["$defs"].values())]:
+        for each in properties.values():
+            if "patternProperties" in each:  # or any other name would be let through
+                each["additionalProperties"] = False
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "orch job file"
     return schema

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _LOADER: Any = getattr(yaml, "CLoader", yaml.Loader)  # only its events are used
 MAX_DEPTH = 32
+_LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"
 _MAX_DIGITS = 4000
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -160,13 +161,20 @@ class _Builder:
 
     def build(self, marks: dict[Where, tuple[Mark, Mark]] | None) -> Any:
         self.marks = marks
+        return self._read(self.source.text)
+
+    def _read(self, text: str) -> Any:
         try:
-            loader: Any = _LOADER(self.source.text)
+            loader: Any = _LOADER(text)
             try:
                 return self._stream(iter(loader.get_event, None))
             finally:
                 loader.dispose()
         except yaml.MarkedYAMLError as error:
+            place = error.problem_mark
+            if error.problem == _LIBYAML_TOO_DEEP and place is not None and 0 < place.index:
+                self.path.clear()
+                return self._read(text[: place.index])  # it looks ahead: what is before tells where
             self.source.problems.append(self._syntax(error))
         except yaml.YAMLError as error:
             self.source.problems.append(Problem((), f"not YAML: {error}", mark=Mark(1, 1)))

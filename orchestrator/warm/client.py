@@ -209,7 +209,7 @@ class WarmChild(Child):
 
     def reap(self) -> Exit:
         """See to what it leaves behind, now that it has ended, and have the status collected."""
-        self.wall_s = monotonic() - self._begun
+        self.wall_s = monotonic() - self.begun
         self.left = self._leftovers.settle(self.pid)
         return self._server.reap(self.pid)
 
