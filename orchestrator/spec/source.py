@@ -172,9 +172,9 @@ class _Builder:
                 loader.dispose()
         except yaml.MarkedYAMLError as error:
             place = error.problem_mark
-            if error.problem == _LIBYAML_TOO_DEEP and place is not None and 0 < place.index:
-                self.path.clear()
-                return self._read(text[: place.index])  # it looks ahead: what is before tells where
+            if error.problem == _LIBYAML_TOO_DEEP and place and text is self.source.text:
+                self.path.clear()  # it looks ahead: what stands before tells where
+                return self._read(text[: place.index])
             self.source.problems.append(self._syntax(error))
         except yaml.YAMLError as error:
             self.source.problems.append(Problem((), f"not YAML: {error}", mark=Mark(1, 1)))
