@@ -83,18 +83,22 @@ class Log:
         if self._logger is None:
             if LEVELS[level] < self._level:
                 return
-            if event in _EVERY_RUN:
+            if event not in _EVERY_RUN:
+                self._logger = self._through_structlog()
+            if self._logger is None:
                 self._add(level, {"run": self._run, **fields, "event": event})
                 return
-            self._logger = self._through_structlog()
         if level == "info":
             self._logger.info(event, **fields)
         else:
             self._logger.log(LEVELS[level], event, **fields)
 
     def _through_structlog(self) -> Any:
-        """Return the logger; its import costs more than a small run."""
-        import structlog  # noqa: PLC0415 - only where there is more to say than of every run
+        """Return the logger, whose import costs more than a small run; None where it failed."""
+        try:
+            import structlog  # noqa: PLC0415 - only where there is more to say than of every run
+        except (OSError, ImportError):  # no descriptor is left; what there is to say may be that
+            return None
 
         def render(_logger: Any, method: str, fields: Fields) -> str:
             self._add(method, fields)

@@ -50,8 +50,8 @@ MUTANTS = {
     ),
     "forget_the_keeper": (
         "cli/__init__.py",
-        "    if _is_kept(args):\n",
-        "    if False:\n",
+        "    clock = begun(kept=_is_kept(args))\n",
+        "    clock = begun(kept=False)\n",
         "test_no_orphans.py::test_killed",
     ),
     "forget_the_watchdog": (
