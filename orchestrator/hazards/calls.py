@@ -6,8 +6,9 @@ import ast
 from dataclasses import replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.expressions import joined_path, slot_of
+from orchestrator.hazards.expressions import joined_path
 from orchestrator.hazards.frames import Call
+from orchestrator.hazards.items import slot_of
 from orchestrator.hazards.library import Given, Library
 from orchestrator.hazards.values import Class, Function, Object, Outside, Text, deeper, kept_by
 

@@ -8,7 +8,8 @@ import os
 from dataclasses import replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.frames import Frame, either
+from orchestrator.hazards.frames import either
+from orchestrator.hazards.items import Items
 from orchestrator.hazards.sources import imported, named
 from orchestrator.hazards.values import (
     Class,
@@ -24,7 +25,7 @@ from orchestrator.hazards.values import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.hazards.frames import Taint
-    from orchestrator.hazards.values import Resource, Value
+    from orchestrator.hazards.values import Value
 
 _BUILTIN = frozenset(dir(builtins))
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
@@ -33,7 +34,7 @@ _LITERALS = {ast.List: "list", ast.Set: "set", ast.Dict: "dict", ast.ListComp: "
              ast.Tuple: "tuple"}  # fmt: skip
 
 
-class Expressions(Frame):
+class Expressions(Items):
     """Reads expressions."""
 
     def call(self, node: ast.Call) -> Value | None:
@@ -97,21 +98,6 @@ class Expressions(Frame):
             self.value(child)
         return None
 
-    def made_from(self, node: ast.AST | None) -> tuple[Value | None, Taint]:
-        """Return what *node* stands for, and what that was made from."""
-        before, self.seen = self.seen, {}
-        value = self.value(node)
-        taint, self.seen = self.seen, {**before, **self.seen}
-        return value, taint
-
-    def receiver(self, node: ast.AST) -> Value | None:
-        """Return what *node* stands for, to look into it: which object it is decides nothing."""
-        before = dict(self.seen)
-        value = self.value(node)
-        if isinstance(value, Object) and value.resource is not None:
-            self.seen = before
-        return value
-
     def give(self, value: Value | None, node: ast.AST) -> None:
         """Note that *value* leaves the function."""
         if isinstance(value, Object) and value.resource is not None and not self.is_safe(value):
@@ -119,20 +105,6 @@ class Expressions(Frame):
                 node, value.resource, "read", "iterated", inside=True, atomic=value.element
             )
             self.done.given.append(effect)
-
-    def escape(self, value: Value | None, node: ast.AST) -> None:
-        """Record that somebody who is not followed looks through *value*."""
-        if isinstance(value, Object) and value.resource is not None and not self.is_safe(value):
-            self.look(node, value.resource, one=value.element)
-
-    def is_safe(self, value: Object) -> bool:
-        """Tell whether several threads may use *value* at once."""
-        if isinstance(value.made_by, Class):
-            return any(
-                isinstance(base, Outside) and base.dotted in tables.SAFE
-                for base in self.reader.lineage(value.made_by)
-            )
-        return value.made_by in tables.SAFE
 
     def _name(self, node: ast.Name) -> Value | None:
         name = node.id
@@ -145,7 +117,7 @@ class Expressions(Frame):
         found = self.reader.member(self.module.name, name)
         if found is None and name in _BUILTIN:
             return Outside(f"builtins.{name}")
-        return self._touched(found, node)
+        return self.touched(found, node)
 
     def _around(self, node: ast.Name) -> Value | None:
         """Return what a name of a function around this one stands for."""
@@ -159,12 +131,7 @@ class Expressions(Frame):
         if isinstance(value, Object) and value.resource is not None:
             return value
         made_by = value.made_by if isinstance(value, Object) else None
-        return self._touched(Object(made_by, kept), node)
-
-    def _touched(self, value: Value | None, node: ast.AST) -> Value | None:
-        if isinstance(value, Object) and value.resource is not None and not value.element:
-            self.read(node, value.resource)
-        return value
+        return self.touched(Object(made_by, kept), node)
 
     def attribute_of(self, base: Value | None, name: str, node: ast.AST) -> Value | None:
         """Return what ``base.name`` stands for."""
@@ -176,11 +143,11 @@ class Expressions(Frame):
                 return Outside(full)
             case Own(module):
                 found = self.reader.member(module, name) or self.reader.submodule(module, name)
-                return self._touched(found, node)
+                return self.touched(found, node)
             case Class():
-                return self._touched(self.reader.class_member(base, name, base), node)
+                return self.touched(self.reader.class_member(base, name, base), node)
             case Function() if base.resource is not None and not name.startswith("__"):
-                return self._touched(Object(None, deeper(base.resource, f".{name}")), node)
+                return self.touched(Object(None, deeper(base.resource, f".{name}")), node)
             case Object():
                 return self._member(base, name, node)
         return None
@@ -195,7 +162,7 @@ class Expressions(Frame):
         if base.element:
             self.look(node, base.resource, "read", one=True)
             return base
-        return self._touched(Object(None, deeper(base.resource, f".{name}")), node)
+        return self.touched(Object(None, deeper(base.resource, f".{name}")), node)
 
     def _own_member(self, base: Object, kind: Class, name: str, node: ast.AST) -> Value | None:
         if name == "__class__":
@@ -208,54 +175,16 @@ class Expressions(Frame):
             return bound
         for field, given in base.fields:
             if field == name:
-                return self._touched(given, node)
+                return self.touched(given, node)
         known, value = self.reader.instance_value(kind, name)
         if not known:
-            return self._touched(self.reader.class_member(kind, name, base), node)
+            return self.touched(self.reader.class_member(kind, name, base), node)
         if base.resource is None:
             return value
         slot = deeper(base.resource, f".{name}")
         if isinstance(value, Text):
             self.read(node, slot)
-        return self._touched(kept_by(value, slot), node)
-
-    def invoke(
-        self,
-        function: Function,
-        positional: list[Value | None],
-        keywords: dict[str, Value | None],
-        node: ast.AST,
-        receiver: Value | None = None,
-    ) -> Value | None:
-        """Note a call of a function of the job's own; return what it gives."""
-        raise NotImplementedError
-
-    def _subscript(self, node: ast.Subscript) -> Value | None:
-        if isinstance(node.value, ast.Call) and _is_globals(node.value):
-            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
-            if isinstance(key, str):
-                return self._touched(self.reader.member(self.module.name, key), node)
-        base = self.receiver(node.value)
-        self.value(node.slice)
-        if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
-            return None
-        if isinstance(base.made_by, Class):
-            method = self.reader.method(base.made_by, "__getitem__")
-            if method is not None:
-                return self.invoke(method, [None], {}, node, base)
-        return self.item(base, node.slice, node)
-
-    def item(self, base: Object, key: ast.AST | None, node: ast.AST) -> Value | None:
-        """Return what *base* holds at *key*, and record the look at it."""
-        resource = base.resource
-        assert resource is not None
-        slot = slot_of(base, key)
-        if slot is None:
-            self.look(node, resource, "read", one=not isinstance(key, ast.Slice))
-            return Object(None, resource, element=True, fields=base.fields)
-        self.record(node, resource, "read", "read", atomic=True, inside=True)
-        self.read(node, slot)
-        return Object(None, slot, fields=base.fields)
+        return self.touched(kept_by(value, slot), node)
 
     def _text(self, node: ast.JoinedStr | ast.BinOp) -> Value | None:
         parts: list[ast.AST] = []
@@ -309,41 +238,6 @@ class Expressions(Frame):
         taint, self.seen = self.seen, {**before, **self.seen}
         return taint
 
-    def _compare(self, node: ast.Compare) -> None:
-        sides = [node.left, *node.comparators]
-        for index, side in enumerate(sides):
-            within = index > 0 and isinstance(node.ops[index - 1], ast.In | ast.NotIn)
-            if not within:
-                self.value(side)
-                continue
-            base = self.receiver(side)
-            if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
-                continue
-            if isinstance(base.made_by, Class):
-                method = self.reader.method(base.made_by, "__contains__")
-                if method is not None:
-                    self.invoke(method, [None], {}, node, base)
-                    continue
-            self.item(base, sides[index - 1], node)
-
-    def iterate(self, node: ast.AST) -> Value | None:
-        """Record that *node* is gone through; return what one of its elements stands for."""
-        value = self.receiver(node)
-        if not isinstance(value, Object) or self.is_safe(value):
-            return None
-        if isinstance(value.made_by, Class):
-            for name in ("__iter__", "__next__"):
-                method = self.reader.method(value.made_by, name)
-                if method is not None:
-                    self.invoke(method, [], {}, node, value)
-        if value.resource is None:
-            return None
-        if value.made_by in tables.ITERATORS:
-            self.record(node, value.resource, "update", "stepped", inside=True)
-        else:
-            self.look(node, value.resource, one=False)
-        return Object(None, value.resource, element=True)
-
     def _comprehension(self, node: _COMPREHENSIONS) -> None:
         values, taints = dict(self.values), dict(self.taints)
         local, declared = set(self.local), set(self.globals)
@@ -379,19 +273,6 @@ class Expressions(Frame):
             if inner:
                 value = self.reader.from_module(base, inner)
             self.values[name] = value
-
-
-def _is_globals(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Name) and node.func.id == "globals"
-
-
-def slot_of(base: Object, key: ast.AST | None) -> Resource | None:
-    """Return the resource that a literal key leads to; None where the key is not written out."""
-    if base.element or base.resource is None or not isinstance(key, ast.Constant):
-        return None
-    if base.made_by in ("list", "deque", "set"):
-        return None  # what stands at an index is another thing after an insertion
-    return deeper(base.resource, f"[{key.value!r}]")
 
 
 def joined_path(values: list[Value | None]) -> Text | None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.calls import Calls
-from orchestrator.hazards.expressions import slot_of
 from orchestrator.hazards.frames import Summary, is_fresh, locals_of
+from orchestrator.hazards.items import slot_of
 from orchestrator.hazards.sources import pairs
 from orchestrator.hazards.values import Class, Function, Object, Text
 

@@ -1,0 +1,143 @@
+"""Reading what containers hold: by key, by index, one after another."""
+
+from __future__ import annotations
+
+import ast
+
+from orchestrator.hazards import tables
+from orchestrator.hazards.frames import Frame
+from orchestrator.hazards.values import Class, Function, Object, Outside, deeper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.hazards.frames import Taint
+    from orchestrator.hazards.values import Resource, Value
+
+
+class Items(Frame):
+    """Reads what containers hold."""
+
+    def value(self, node: ast.AST | None) -> Value | None:
+        """Return what *node* stands for, and record what it touches."""
+        raise NotImplementedError
+
+    def invoke(
+        self,
+        function: Function,
+        positional: list[Value | None],
+        keywords: dict[str, Value | None],
+        node: ast.AST,
+        receiver: Value | None = None,
+    ) -> Value | None:
+        """Note a call of a function of the job's own; return what it gives."""
+        raise NotImplementedError
+
+    def made_from(self, node: ast.AST | None) -> tuple[Value | None, Taint]:
+        """Return what *node* stands for, and what that was made from."""
+        before, self.seen = self.seen, {}
+        value = self.value(node)
+        taint, self.seen = self.seen, {**before, **self.seen}
+        return value, taint
+
+    def receiver(self, node: ast.AST) -> Value | None:
+        """Return what *node* stands for, to look into it: which object it is decides nothing."""
+        before = dict(self.seen)
+        value = self.value(node)
+        if isinstance(value, Object) and value.resource is not None:
+            self.seen = before
+        return value
+
+    def touched(self, value: Value | None, node: ast.AST) -> Value | None:
+        """Return *value*, which the name *node* stands for, and record that it was read."""
+        if isinstance(value, Object) and value.resource is not None and not value.element:
+            self.read(node, value.resource)
+        return value
+
+    def is_safe(self, value: Object) -> bool:
+        """Tell whether several threads may use *value* at once."""
+        if isinstance(value.made_by, Class):
+            return any(
+                isinstance(base, Outside) and base.dotted in tables.SAFE
+                for base in self.reader.lineage(value.made_by)
+            )
+        return value.made_by in tables.SAFE
+
+    def escape(self, value: Value | None, node: ast.AST) -> None:
+        """Record that somebody who is not followed looks through *value*."""
+        if isinstance(value, Object) and value.resource is not None and not self.is_safe(value):
+            self.look(node, value.resource, one=value.element)
+
+    def _subscript(self, node: ast.Subscript) -> Value | None:
+        if isinstance(node.value, ast.Call) and _is_globals(node.value):
+            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+            if isinstance(key, str):
+                return self.touched(self.reader.member(self.module.name, key), node)
+        base = self.receiver(node.value)
+        self.value(node.slice)
+        if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
+            return None
+        if isinstance(base.made_by, Class):
+            method = self.reader.method(base.made_by, "__getitem__")
+            if method is not None:
+                return self.invoke(method, [None], {}, node, base)
+        return self.item(base, node.slice, node)
+
+    def item(self, base: Object, key: ast.AST | None, node: ast.AST) -> Value | None:
+        """Return what *base* holds at *key*, and record the look at it."""
+        resource = base.resource
+        assert resource is not None
+        slot = slot_of(base, key)
+        if slot is None:
+            self.look(node, resource, "read", one=not isinstance(key, ast.Slice))
+            return Object(None, resource, element=True, fields=base.fields)
+        self.record(node, resource, "read", "read", atomic=True, inside=True)
+        self.read(node, slot)
+        return Object(None, slot, fields=base.fields)
+
+    def _compare(self, node: ast.Compare) -> None:
+        sides = [node.left, *node.comparators]
+        for index, side in enumerate(sides):
+            within = index > 0 and isinstance(node.ops[index - 1], ast.In | ast.NotIn)
+            if not within:
+                self.value(side)
+                continue
+            base = self.receiver(side)
+            if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
+                continue
+            if isinstance(base.made_by, Class):
+                method = self.reader.method(base.made_by, "__contains__")
+                if method is not None:
+                    self.invoke(method, [None], {}, node, base)
+                    continue
+            self.item(base, sides[index - 1], node)
+
+    def iterate(self, node: ast.AST) -> Value | None:
+        """Record that *node* is gone through; return what one of its elements stands for."""
+        value = self.receiver(node)
+        if not isinstance(value, Object) or self.is_safe(value):
+            return None
+        if isinstance(value.made_by, Class):
+            for name in ("__iter__", "__next__"):
+                method = self.reader.method(value.made_by, name)
+                if method is not None:
+                    self.invoke(method, [], {}, node, value)
+        if value.resource is None:
+            return None
+        if value.made_by in tables.ITERATORS:
+            self.record(node, value.resource, "update", "stepped", inside=True)
+        else:
+            self.look(node, value.resource, one=False)
+        return Object(None, value.resource, element=True)
+
+
+def _is_globals(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id == "globals"
+
+
+def slot_of(base: Object, key: ast.AST | None) -> Resource | None:
+    """Return the resource that a literal key leads to; None where the key is not written out."""
+    if base.element or base.resource is None or not isinstance(key, ast.Constant):
+        return None
+    if base.made_by in ("list", "deque", "set"):
+        return None  # what stands at an index is another thing after an insertion
+    return deeper(base.resource, f"[{key.value!r}]")
