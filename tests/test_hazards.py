@@ -10,7 +10,7 @@ from orchestrator.hazards import Hazard, Place, Search, effects_of, hazards, sou
 from orchestrator.hazards.overlap import MAX_STEPS
 from orchestrator.hazards.values import Nested
 from orchestrator.plan.model import Pipeline, Plan, PlanTask
-from orchestrator.plan.templates import Template
+from orchestrator.plan.templates import Template, parse
 from tests.builder import Builder
 
 CASES = Path(__file__).parent / "hazards"
@@ -208,7 +208,7 @@ def test_an_arguments_file(tmp_path: Path) -> None:
     case.tasks["b"].args = ()
     case.tasks["b"].kwargs = {"path": "./out/x"}
     assert [h.tasks for h in hazards(case)] == [("a", "b")]
-    case.tasks["b"].kwargs = {"path": Template("out/x", ("out/x",))}
+    case.tasks["b"].kwargs = {"path": parse("out/{{ tasks.a.output }}")}
     assert hazards(case) == []
 
 

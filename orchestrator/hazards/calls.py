@@ -10,11 +10,22 @@ from orchestrator.hazards.expressions import joined_path
 from orchestrator.hazards.frames import Call
 from orchestrator.hazards.items import slot_of
 from orchestrator.hazards.library import Given, Library
-from orchestrator.hazards.values import Class, Function, Object, Outside, Text, deeper, kept_by
+from orchestrator.hazards.values import (
+    Class,
+    Function,
+    Object,
+    Outside,
+    Text,
+    deeper,
+    kept_by,
+    keyed,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.hazards.values import Resource, Value
+
+_BY_KEY = frozenset({"get", "pop", "setdefault"})
 
 
 class Calls(Library):
@@ -199,7 +210,7 @@ class Calls(Library):
     def _of_shared(self, base: Object, resource: Resource, name: str, given: Given) -> Value | None:
         self._method(base, resource, name, given)
         if name in tables.ELEMENTS:
-            slot = slot_of(base, given.key())
+            slot = slot_of(base, given.key)
             if slot is not None:
                 return Object(None, slot, fields=base.fields)
             return Object(None, base.resource, element=True, fields=base.fields)
@@ -224,24 +235,27 @@ class Calls(Library):
                 self.record(node, resource, "update", how, inside=True)
             self.unknown(given, name)
             return
-        slot = slot_of(base, given.key()) if name in ("get", "pop", "setdefault") else None
+        slot = slot_of(base, given.key) if name in _BY_KEY else None
         one = resource[0] != "process"
+        # one of many that a key leads to, or what such a one holds
+        by_key = base.element or name in _BY_KEY
         if made_by == "Counter" and name in ("update", "subtract"):
-            self.record(node, resource, "update", "augmented", inside=True)
+            self.record(node, resource, "update", "augmented", inside=True, keyed=by_key)
         elif slot is not None and name == "get":
-            self.record(node, resource, "read", "read", atomic=True, inside=True)
+            self.record(node, resource, "read", "read", atomic=True, inside=True, keyed=True)
             self.read(node, slot)
         elif slot is not None and one:
-            self.record(node, resource, "write", name, atomic=True, inside=True)
-            self.write(node, (slot, False), name, given.taint, one=name == "setdefault")
+            self.record(node, resource, "write", name, atomic=True, inside=True, keyed=True)
+            whole = name == "setdefault" or keyed(slot)
+            self.write(node, (slot, False), name, given.taint, one=whole)
         elif name in tables.ONE_STEP:
-            self.write(node, (resource, True), name, given.taint, one=one)
+            self.write(node, (resource, True), name, given.taint, one=one, keyed=by_key)
         elif name in tables.STEPS:
-            self.write(node, (resource, True), name, given.taint, one=False)
+            self.write(node, (resource, True), name, given.taint, one=False, keyed=by_key)
         elif name in tables.LOOKS:
-            self.look(node, resource, "read", one=True)
+            self.look(node, resource, "read", one=True, keyed=by_key)
         elif name in tables.GOES_THROUGH:
-            self.look(node, resource, one=False)
+            self.look(node, resource, one=False, keyed=by_key)
         if name not in tables.ONE_STEP:
             self.unknown(given, name)
 
@@ -249,6 +263,8 @@ class Calls(Library):
 
     def _of_path(self, base: Text, name: str, given: Given) -> Value | None:
         node = given.node
+        if name == "get" and node.args and isinstance(node.args[0], ast.Constant):
+            return base.at(node.args[0].value)
         mode: str | None = tables.PATH_METHODS.get(name)
         if name == "open":
             self.open(base, "r", given.at(0, "mode"), node)

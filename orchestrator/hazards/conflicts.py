@@ -6,10 +6,11 @@ import os
 from dataclasses import dataclass, field, replace
 
 from orchestrator.hazards import tables
+from orchestrator.hazards.binding import Binding, guarded, is_open, passed
 from orchestrator.hazards.effects import Effect, reading_of
-from orchestrator.hazards.library import kind_of
 from orchestrator.hazards.overlap import Overlaps
 from orchestrator.hazards.reader import Reader
+from orchestrator.hazards.values import keyed
 from orchestrator.hazards.words import named, ways, why
 
 TYPE_CHECKING = False
@@ -89,6 +90,7 @@ class Search:
     def __post_init__(self) -> None:
         self.overlaps = Overlaps(self.plan)
         self._reader = Reader(self.plan.root)
+        self._binding = Binding()
         # what is touched, where, and by the tasks of which groups
         self._sites: dict[Resource, dict[Site, list[list[PlanTask]]]] = {}
         self._examples: dict[Any, tuple[PlanTask, PlanTask] | None] = {}
@@ -138,29 +140,33 @@ class Search:
         """Note what the tasks of one group touch."""
         one = tasks[0]
         reading = self._reading(one.function or "")
-        passed = _passed(one, reading)
+        given = passed(one, reading)
         for effect in reading.effects:
-            match effect.resource:
-                case ("mode", name, *resource):
-                    for task in tasks:
-                        mode = _argument(task, name, reading)
-                        kind = kind_of(mode) if isinstance(mode, str) else "read"
-                        known = replace(effect, resource=tuple(resource), kind=kind)
-                        self._spread(known, [task], reading)
-                case ("default", _, name) if not effect.calls and _parameter(name) in passed:
-                    pass
-                case resource if resource != tables.CWD or one.cwd is None:
-                    self._spread(effect, tasks, reading)
+            resource = effect.resource
+            if resource[0] == "default" and not effect.calls and _parameter(resource[2]) in given:
+                continue
+            if is_open(effect):
+                for task in tasks:
+                    for known, part in self._binding.bound(effect, task, reading):
+                        self._bind(known, part, named=keyed(resource))
+            elif resource != tables.CWD or one.cwd is None:
+                self._spread(effect, tasks)
         if reading.file:
             lives = Effect(tables.LIFE, "read", reading.file, reading.line, how="lives")
             self._note(tables.LIFE, lives, tasks)
 
-    def _spread(self, effect: Effect, tasks: list[PlanTask], reading: Reading) -> None:
+    def _bind(self, effect: Effect, task: PlanTask, *, named: bool) -> None:
+        """Note *effect*, filled in for *task*; *named*: by an argument."""
+        kind, *_, path = effect.resource
+        if kind == "file" and named and not path.startswith("/") and task.cwd is None:
+            relative = replace(effect, resource=tables.CWD, kind="read", how="relative")
+            self._note(tables.CWD, relative, [task])
+        if effect.resource != tables.CWD or task.cwd is None:
+            self._spread(effect, [task])
+
+    def _spread(self, effect: Effect, tasks: list[PlanTask]) -> None:
         """Note *effect* for each of *tasks*."""
         match effect.resource:
-            case ("parameter", *_):
-                for task in tasks:
-                    self._bind(task, effect, reading)
             case ("file", path):
                 self._file(effect, path, tasks)
             case resource:
@@ -169,20 +175,6 @@ class Search:
     def _note(self, resource: Resource, effect: Effect, tasks: list[PlanTask]) -> None:
         site = Site(replace(effect, resource=resource, calls=effect.calls[:1]))
         self._sites.setdefault(resource, {}).setdefault(site, []).append(tasks)
-
-    def _bind(self, task: PlanTask, effect: Effect, reading: Reading) -> None:
-        """Note the file that *task* names by the argument that *effect* is about."""
-        _, name, *around = effect.resource
-        given = _argument(task, name, reading)
-        if not isinstance(given, str) or not given:
-            return
-        before, after = around or ("", "")
-        path = f"{before}{given}{after}"
-        if not path.startswith("/"):
-            relative = replace(effect, resource=tables.CWD, kind="read", how="relative")
-            if task.cwd is None:
-                self._note(tables.CWD, relative, [task])
-        self._file(effect, path, [task])
 
     def _file(self, effect: Effect, path: str, tasks: list[PlanTask]) -> None:
         for task in tasks if tasks[0].cwd is not None else tasks[:1]:
@@ -260,7 +252,7 @@ def _conflict(one: Effect, other: Effect) -> bool:
     """Tell whether two effects on the same resource, in two threads, may harm."""
     if one.kind == other.kind == "read" or one.accepted or other.accepted:
         return False
-    if one.locks & other.locks or (one.atomic and other.atomic):
+    if guarded(one, other) or (one.atomic and other.atomic):
         return False
     if one.inside != other.inside and one.resource[0] != "process":
         return False
@@ -276,30 +268,6 @@ def _makes_once(one: Effect, other: Effect) -> bool:
     return made and other.kind == "read" and other.atomic
 
 
-def _passed(task: PlanTask, reading: Reading) -> frozenset[str]:
-    """Return the parameters that *task* gives a value to."""
-    names = set(task.kwargs) if isinstance(task.kwargs, dict) else set()
-    if isinstance(task.args, list | tuple):
-        names |= set(reading.parameters[: len(task.args) + (task.consume is not None)])
-    return frozenset(names)
-
-
 def _parameter(default: str) -> str:
     """Return the parameter that a resource ``function.parameter['key']`` is the default of."""
     return default.partition("[")[0].rpartition(".")[2]
-
-
-def _argument(task: PlanTask, name: str, reading: Reading) -> Any:
-    """Return what *task* gives for parameter *name*; None where that is not known."""
-    if isinstance(task.kwargs, dict) and name in task.kwargs:
-        return task.kwargs[name]
-    if not isinstance(task.args, list | tuple):
-        return None
-    first = int(task.consume is not None)
-    if name in reading.parameters:
-        index = reading.parameters.index(name) - first
-        if 0 <= index < len(task.args):
-            return task.args[index]
-        if index < 0:
-            return None
-    return dict(reading.texts).get(name)

@@ -13,6 +13,7 @@ from orchestrator.hazards.values import Class, Function, Object, Outside, Own
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from orchestrator.hazards.frames import Bindings, Call, Spot, Summary
     from orchestrator.hazards.values import Resource, Value
@@ -28,13 +29,13 @@ MAX_VARIANTS = 3
 class Reading:
     """What was found about one function that a job file names.
 
-    *parameters* are those that positional arguments go to, *texts* the literal texts that others
-    have as defaults; *file* and *line* say where it stands.
+    *parameters* are those that positional arguments go to, *defaults* the literals that others have
+    as defaults; *file* and *line* say where it stands.
     """
 
     effects: tuple[Effect, ...] = ()
     parameters: tuple[str, ...] = ()
-    texts: tuple[tuple[str, str], ...] = ()
+    defaults: tuple[tuple[str, Any], ...] = ()
     file: str = ""
     line: int = 0
 
@@ -66,15 +67,15 @@ def _told(function: Function, effects: tuple[Effect, ...], reader: Reader) -> Re
     spec = function.node.args
     names = [argument.arg for argument in spec.posonlyargs + spec.args]
     defaults = zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True)
-    texts = [(name, node.value) for name, node in defaults if isinstance(node, ast.Constant)]
+    literals = [(name, node.value) for name, node in defaults if isinstance(node, ast.Constant)]
     for argument, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
         if isinstance(default, ast.Constant):
-            texts.append((argument.arg, default.value))
+            literals.append((argument.arg, default.value))
     source = reader.sources.module(function.module)
     return Reading(
         effects,
         tuple(names[function.receiver is not None :]),
-        tuple((name, text) for name, text in texts if isinstance(text, str)),
+        tuple(literals),
         source.file if source else "",
         function.node.lineno,
     )

@@ -12,6 +12,7 @@ from orchestrator.hazards.frames import either
 from orchestrator.hazards.items import Items
 from orchestrator.hazards.sources import imported, named
 from orchestrator.hazards.values import (
+    HOLE,
     Class,
     Function,
     Object,
@@ -20,6 +21,7 @@ from orchestrator.hazards.values import (
     Text,
     deeper,
     kept_by,
+    keyed,
 )
 
 TYPE_CHECKING = False
@@ -86,8 +88,7 @@ class Expressions(Items):
                 return Object(_LITERALS[type(node)])
             case ast.List() | ast.Set() | ast.Dict() | ast.Tuple():
                 found = [self.value(child) for child in ast.iter_child_nodes(node)]
-                functions = tuple(("", one) for one in found if isinstance(one, Function))
-                return Object(_LITERALS[type(node)], fields=functions)
+                return Object(_LITERALS[type(node)], fields=_parts(node, found))
             case ast.Yield() | ast.YieldFrom():
                 self.give(self.value(node.value), node)
                 self.done.yields_under |= frozenset(self.held)
@@ -101,8 +102,9 @@ class Expressions(Items):
     def give(self, value: Value | None, node: ast.AST) -> None:
         """Note that *value* leaves the function."""
         if isinstance(value, Object) and value.resource is not None and not self.is_safe(value):
+            one = value.element or keyed(value.resource)
             effect = self.effect(
-                node, value.resource, "read", "iterated", inside=True, atomic=value.element
+                node, value.resource, "read", "iterated", inside=True, atomic=one, keyed=one
             )
             self.done.given.append(effect)
 
@@ -160,7 +162,7 @@ class Expressions(Items):
         if base.resource is None or base.made_by is not None:
             return None
         if base.element:
-            self.look(node, base.resource, "read", one=True)
+            self.look(node, base.resource, "read", one=True, keyed=True)
             return base
         return self.touched(Object(None, deeper(base.resource, f".{name}")), node)
 
@@ -198,6 +200,7 @@ class Expressions(Items):
             values.append(value)
             if isinstance(node, ast.JoinedStr) and not isinstance(value, Text):
                 self.escape(value, part)
+                values[-1] = Text(HOLE)
         if not all(isinstance(value, Text) for value in values):
             return None
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
@@ -207,7 +210,7 @@ class Expressions(Items):
         whole: Text | None = Text("")
         for value in values:
             whole = whole.plus(value) if whole and isinstance(value, Text) else None
-        return whole
+        return whole if whole and (whole.whole or whole.parameter) else None
 
     def _either(self, node: ast.BoolOp | ast.IfExp) -> Value | None:
         if isinstance(node, ast.IfExp):
@@ -273,6 +276,14 @@ class Expressions(Items):
             if inner:
                 value = self.reader.from_module(base, inner)
             self.values[name] = value
+
+
+def _parts(node: ast.AST, found: list[Value | None]) -> tuple[tuple[str, Value], ...]:
+    """Return what is known of the parts of a list, tuple, set or mapping."""
+    if isinstance(node, ast.Tuple):
+        kept = Function | Text
+        return tuple((str(at), one) for at, one in enumerate(found) if isinstance(one, kept))
+    return tuple(("", one) for one in found if isinstance(one, Function))
 
 
 def joined_path(values: list[Value | None]) -> Text | None:

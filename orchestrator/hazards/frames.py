@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.hazards.values import Function, Object, Text, Value, deeper
 
@@ -34,7 +34,7 @@ class Effect:
     which it was reached, *locks* those that are held there. *atomic*: a single step that leaves
     the object whole, and that does not depend on what is in it. *accepted*: the line says that
     sharing is meant. *how* says in one word what the code does. *inside*: what the object holds is
-    touched, and not which object it is.
+    touched, and not which object it is. *keyed*: by a key that nobody knows.
     """
 
     resource: Resource
@@ -47,6 +47,7 @@ class Effect:
     atomic: bool = False
     how: str = ""
     inside: bool = False
+    keyed: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,11 @@ class Frame:
         *,
         atomic: bool = False,
         inside: bool = False,
-        locks: frozenset[Resource] | None = None,
+        keyed: bool = False,
     ) -> None:
         """Record that *node* touches *resource*."""
-        self.done.effects.append(
-            self.effect(node, resource, kind, how, atomic=atomic, inside=inside, locks=locks)
-        )
+        found = self.effect(node, resource, kind, how, atomic=atomic, inside=inside, keyed=keyed)
+        self.done.effects.append(found)
 
     def effect(
         self,
@@ -132,15 +132,15 @@ class Frame:
         *,
         atomic: bool = False,
         inside: bool = False,
-        locks: frozenset[Resource] | None = None,
+        keyed: bool = False,
     ) -> Effect:
         """Return the effect that *node* touches *resource*."""
         line = getattr(node, "lineno", 0)
         shared = self.module.accepted
         accepted = bool(shared) and any(number in shared for number in (line, *self.lines))
-        held = frozenset(self.held) if locks is None else locks
+        held = frozenset(self.held)
         return Effect(
-            resource, kind, self.module.file, line, (), held, accepted, atomic, how, inside
+            resource, kind, self.module.file, line, (), held, accepted, atomic, how, inside, keyed
         )  # fmt: skip
 
     def read(self, node: ast.AST, resource: Resource, how: str = "read") -> None:
@@ -148,12 +148,29 @@ class Frame:
         self.record(node, resource, "read", how, atomic=True)
         self.seen[resource, False] = frozenset(self.held.items())
 
-    def look(self, node: ast.AST, resource: Resource, how: str = "iterated", *, one: bool) -> None:
+    def look(
+        self,
+        node: ast.AST,
+        resource: Resource,
+        how: str = "iterated",
+        *,
+        one: bool,
+        keyed: bool = False,
+    ) -> None:
         """Record a look at what an object holds; with *one*, in a single step."""
-        self.record(node, resource, "read", how, atomic=one, inside=True)
+        self.record(node, resource, "read", how, atomic=one, inside=True, keyed=keyed)
         self.seen[resource, True] = frozenset(self.held.items())
 
-    def write(self, node: ast.AST, spot: Spot, how: str, taint: Taint, *, one: bool) -> None:
+    def write(
+        self,
+        node: ast.AST,
+        spot: Spot,
+        how: str,
+        taint: Taint,
+        *,
+        one: bool,
+        keyed: bool = False,
+    ) -> None:
         """Record a write of what was made from *taint*.
 
         It is an update where that, or a condition that it stands under, has looked at *spot*.
@@ -164,9 +181,10 @@ class Frame:
             if spot in guard:
                 source, found = guard[spot], "checked"
         if source is None:
-            self.record(node, resource, "write", how, atomic=one, inside=inside)
+            self.record(node, resource, "write", how, atomic=one, inside=inside, keyed=keyed)
             return
-        self.record(node, resource, "update", found, inside=inside, locks=self.still(source))
+        update = self.effect(node, resource, "update", found, inside=inside, keyed=keyed)
+        self.done.effects.append(replace(update, locks=self.still(source)))
 
     def still(self, source: frozenset[tuple[Resource, int]]) -> frozenset[Resource]:
         """Return which of the locks of *source* have been held ever since."""

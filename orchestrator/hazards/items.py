@@ -6,7 +6,7 @@ import ast
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.frames import Frame
-from orchestrator.hazards.values import Class, Function, Object, Outside, deeper
+from orchestrator.hazards.values import Class, Function, Object, Outside, Text, deeper, keyed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class Items(Frame):
     def escape(self, value: Value | None, node: ast.AST) -> None:
         """Record that somebody who is not followed looks through *value*."""
         if isinstance(value, Object) and value.resource is not None and not self.is_safe(value):
-            self.look(node, value.resource, one=value.element)
+            one = value.element or keyed(value.resource)
+            self.look(node, value.resource, one=one, keyed=one)
 
     def _subscript(self, node: ast.Subscript) -> Value | None:
         if isinstance(node.value, ast.Call) and _is_globals(node.value):
@@ -73,33 +74,43 @@ class Items(Frame):
             if isinstance(key, str):
                 return self.touched(self.reader.member(self.module.name, key), node)
         base = self.receiver(node.value)
-        self.value(node.slice)
+        key = self.key(node.slice)
+        if isinstance(base, Text) and isinstance(node.slice, ast.Constant):
+            return base.at(node.slice.value)
         if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
             return None
         if isinstance(base.made_by, Class):
             method = self.reader.method(base.made_by, "__getitem__")
             if method is not None:
                 return self.invoke(method, [None], {}, node, base)
-        return self.item(base, node.slice, node)
+        if isinstance(node.slice, ast.Slice):
+            self.look(node, base.resource, "read", one=False, keyed=base.element)
+            return Object(None, base.resource, element=True, fields=base.fields)
+        return self.item(base, key, node)
 
-    def item(self, base: Object, key: ast.AST | None, node: ast.AST) -> Value | None:
+    def item(self, base: Object, key: str | None, node: ast.AST) -> Value | None:
         """Return what *base* holds at *key*, and record the look at it."""
         resource = base.resource
         assert resource is not None
         slot = slot_of(base, key)
         if slot is None:
-            self.look(node, resource, "read", one=not isinstance(key, ast.Slice))
+            self.look(node, resource, "read", one=True, keyed=True)
             return Object(None, resource, element=True, fields=base.fields)
-        self.record(node, resource, "read", "read", atomic=True, inside=True)
+        self.record(node, resource, "read", "read", atomic=True, inside=True, keyed=True)
         self.read(node, slot)
         return Object(None, slot, fields=base.fields)
 
+    def key(self, node: ast.AST | None) -> str | None:
+        """Read the key that *node* is; return it as it stands in the name of a resource."""
+        return key_of(node, self.value(node))
+
     def _compare(self, node: ast.Compare) -> None:
         sides = [node.left, *node.comparators]
+        key = None
         for index, side in enumerate(sides):
             within = index > 0 and isinstance(node.ops[index - 1], ast.In | ast.NotIn)
             if not within:
-                self.value(side)
+                key = self.key(side)
                 continue
             base = self.receiver(side)
             if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
@@ -109,7 +120,7 @@ class Items(Frame):
                 if method is not None:
                     self.invoke(method, [None], {}, node, base)
                     continue
-            self.item(base, sides[index - 1], node)
+            self.item(base, key, node)
 
     def iterate(self, node: ast.AST) -> Value | None:
         """Record that *node* is gone through; return what one of its elements stands for."""
@@ -134,10 +145,23 @@ def _is_globals(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Name) and node.func.id == "globals"
 
 
-def slot_of(base: Object, key: ast.AST | None) -> Resource | None:
-    """Return the resource that a literal key leads to; None where the key is not written out."""
-    if base.element or base.resource is None or not isinstance(key, ast.Constant):
+def key_of(node: ast.AST | None, value: Value | None) -> str | None:
+    """Return the key that *node*, which stands for *value*, is in the name of a resource."""
+    if isinstance(node, ast.Constant):
+        return repr(node.value)
+    if isinstance(value, Text):
+        return value.key()
+    if isinstance(value, Object) and value.made_by == "tuple":
+        parts = [(at, part.key()) for at, part in value.fields if isinstance(part, Text)]
+        if any(isinstance(part, Text) and part.parameter for _, part in value.fields):
+            return "(" + ", ".join(f"{at}: {part}" for at, part in parts) + ")"
+    return None
+
+
+def slot_of(base: Object, key: str | None) -> Resource | None:
+    """Return the resource that *key* leads to; None where it is not known."""
+    if base.element or base.resource is None or key is None:
         return None
     if base.made_by in ("list", "deque", "set"):
         return None  # what stands at an index is another thing after an insertion
-    return deeper(base.resource, f"[{key.value!r}]")
+    return deeper(base.resource, f"[{key}]")

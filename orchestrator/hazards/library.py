@@ -8,7 +8,17 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.expressions import Expressions, joined_path
-from orchestrator.hazards.values import Class, Function, Object, Outside, Own, Text, deeper
+from orchestrator.hazards.items import key_of
+from orchestrator.hazards.values import (
+    SOMEWHERE,
+    Class,
+    Function,
+    Object,
+    Outside,
+    Own,
+    Text,
+    deeper,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +47,10 @@ class Given:
             return self.positional[index]
         return self.keywords.get(name)
 
-    def key(self) -> ast.expr | None:
-        """Return the first argument as it is written."""
-        return self.node.args[0] if self.node.args else None
+    @property
+    def key(self) -> str | None:
+        """The first argument as a key in the name of a resource; None where it is not known."""
+        return key_of(self.node.args[0], self.at(0)) if self.node.args else None
 
     def may_be_true(self, index: int, name: str) -> bool:
         """Tell whether the argument at *index*, or the one called *name*, may be true."""
@@ -71,18 +82,15 @@ class Library(Expressions):
 
     def file(self, path: Value | None, mode: str, node: ast.AST, chosen: str | None = None) -> None:
         """Record that *path* is opened with *mode*, or with what parameter *chosen* is given."""
-        if not isinstance(path, Text):
+        if not isinstance(path, Text) or not path.whole:
             return
-        if path.parameter is None:
-            if not path.before:
-                return
-            resource: Resource = ("file", path.before)
-            if not path.before.startswith(_ABSOLUTE):
-                self.record(node, tables.CWD, "read", "relative")
-        elif path.before or path.after:
-            resource = ("parameter", path.parameter, path.before, path.after)
-        else:
-            resource = ("parameter", path.parameter)
+        resource: Resource = ("file", path.before)
+        if path.parameter is not None:
+            resource = ("file", path.key() or "")
+        elif not path.before:
+            return
+        elif not path.before.startswith(_ABSOLUTE):
+            self.record(node, tables.CWD, "read", "relative")
         kind = kind_of(mode)
         if chosen is not None:
             resource = ("mode", chosen, *resource)
@@ -108,7 +116,7 @@ class Library(Expressions):
                 self.hold(("process", "file lock"))
             return None
         if dotted == "os.getenv":
-            self.item(Object("dict", tables.ENVIRON), given.key(), node)
+            self.item(Object("dict", tables.ENVIRON), given.key, node)
             return None
         name = dotted.rpartition(".")[2]
         if dotted.startswith("builtins."):
@@ -129,7 +137,7 @@ class Library(Expressions):
         """Record that *path* is opened with the mode *chosen*, or with *mode* where none is."""
         if isinstance(chosen, Text) and chosen.parameter is not None:
             whole = not chosen.before and not chosen.after
-            self.file(path, mode, node, chosen.parameter if whole else None)
+            self.file(path, mode, node, chosen.key() if whole else None)
         else:
             self.file(path, chosen.before if isinstance(chosen, Text) else mode, node)
 
@@ -263,9 +271,9 @@ class Library(Expressions):
         self, resource: Resource, node: ast.AST, taint: Taint, *, augmented: bool
     ) -> None:
         if augmented:
-            self.record(node, resource, "update", "augmented", inside=True)
+            self.record(node, resource, "update", "augmented", inside=True, keyed=True)
         else:
-            self.write(node, (resource, True), "set", taint, one=False)
+            self.write(node, (resource, True), "set", taint, one=False, keyed=True)
 
     def enter(self, value: Value | None) -> None:
         """Hold *value* where it is a lock."""
@@ -273,13 +281,13 @@ class Library(Expressions):
             return
         # what nobody knows, and is entered: a lock out of a mapping, or made elsewhere
         if value.made_by is None or value.made_by in tables.LOCKS:
-            self.hold(value.resource)
+            self.hold(deeper(value.resource, SOMEWHERE) if value.element else value.resource)
 
 
 def _lock_file(path: Value | None) -> Resource | None:
-    if not isinstance(path, Text):
+    if not isinstance(path, Text) or not path.whole:
         return None
-    return ("lock file", os.path.normpath(path.before), path.parameter or "", path.after)
+    return ("lock file", (path.parameter and path.key()) or os.path.normpath(path.before))
 
 
 def _is_of_one_call(name: Value | None) -> bool:

@@ -110,8 +110,10 @@ class Overlaps:
 
     def may(self, one: PlanTask, other: PlanTask) -> bool:
         """Tell whether two tasks may run at the same time; *one* itself: two instances of it."""
-        if one is other or one.name == other.name:
+        if one is other:
             return self._beside(one)
+        if one.name == other.name:
+            return self._fit(one, one)  # other instances of it
         if not self._fit(one, other):
             return False
         pipeline = self._pipeline.get(one.name)

@@ -203,7 +203,7 @@ class Reader(Classes):
             every = names + [argument.arg for argument in spec.kwonlyargs]
             for name in every:
                 if not isinstance(bound.get(name), Object):
-                    bound[name] = Text("", name)
+                    bound[name] = Text("", (name,))
         positional = [*function.ahead, *positional]
         if function.receiver is not None and names:
             positional = [function.receiver, *positional]

@@ -8,9 +8,9 @@ from dataclasses import replace
 from orchestrator.hazards import tables
 from orchestrator.hazards.calls import Calls
 from orchestrator.hazards.frames import Summary, is_fresh, locals_of
-from orchestrator.hazards.items import slot_of
+from orchestrator.hazards.items import key_of, slot_of
 from orchestrator.hazards.sources import pairs
-from orchestrator.hazards.values import Class, Function, Object, Text
+from orchestrator.hazards.values import Class, Function, Object, Text, keyed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Walker(Calls):
                 self.write(target, (resource, False), "set", taint, one=False)
             return
         base = self.receiver(target.value)
-        _, key_taint = self.made_from(target.slice)
+        key_value, key_taint = self.made_from(target.slice)
         if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
             return
         if isinstance(base.made_by, Class):
@@ -175,20 +175,22 @@ class Walker(Calls):
             if method is not None:
                 self.invoke(method, [None, None], {}, target, base)
                 return
-        slot = slot_of(base, target.slice)
+        slot = slot_of(base, key_of(target.slice, key_value))
         one = not isinstance(target.slice, ast.Slice)
         if slot is not None:
-            self.record(target, base.resource, "write", "set", atomic=True, inside=True)
+            self.record(target, base.resource, "write", "set", atomic=True, inside=True, keyed=True)
+            whole = keyed(slot) and base.resource[0] != "process"
             if augmented:
                 self.record(target, slot, "update", "augmented")
             else:
-                self.write(target, (slot, False), "set", taint, one=False)
+                self.write(target, (slot, False), "set", taint, one=whole)
         elif augmented:
-            self.record(target, base.resource, "update", "augmented", inside=True)
+            self.record(target, base.resource, "update", "augmented", inside=True, keyed=one)
         else:
+            by_key = one
             one = one and base.resource[0] != "process"
             spot = (base.resource, True)
-            self.write(target, spot, "set", {**key_taint, **taint}, one=one)
+            self.write(target, spot, "set", {**key_taint, **taint}, one=one, keyed=by_key)
 
     def _augment(self, node: ast.AugAssign) -> None:
         _, taint = self.made_from(node.value)
