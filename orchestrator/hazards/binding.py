@@ -96,7 +96,7 @@ def _filled(effect: Effect, said: dict[Text, Any]) -> Effect | None:
     if resource[0] == "file":
         known = all(isinstance(said[key], str) and said[key] for key in keys)
         path = with_keys(resource, lambda key: str(said[key]))
-        return replace(effect, resource=path) if known else None
+        return replace(effect, resource=path) if known and HOLE not in path[-1] else None
     if any(said[key] is _ANOTHER for key in keys):
         return None
     if any(said[key] is _NOTHING for key in keys):

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.expressions import joined_path
-from orchestrator.hazards.frames import Call
-from orchestrator.hazards.items import slot_of
+from orchestrator.hazards.frames import GIVEN, Call
+from orchestrator.hazards.items import held, several, slot_of
 from orchestrator.hazards.library import Given, Library
 from orchestrator.hazards.values import (
     Class,
@@ -23,9 +23,11 @@ from orchestrator.hazards.values import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from orchestrator.hazards.frames import Taint
     from orchestrator.hazards.values import Resource, Value
 
 _BY_KEY = frozenset({"get", "pop", "setdefault"})
+_TAKES_OUT = frozenset({"pop", "popleft", "popitem"})
 
 
 class Calls(Library):
@@ -62,10 +64,9 @@ class Calls(Library):
         return given
 
     def _of(self, target: Value | None, given: Given, name: str) -> Value | None:
-        node = given.node
         match target:
             case Function():
-                return self.invoke(target, given.positional, given.keywords, node, target.receiver)
+                return self._invoke(target, given, target.receiver)
             case Class():
                 return self.construct(target, given)
             case Outside(dotted):
@@ -73,13 +74,19 @@ class Calls(Library):
             case Object(made_by=Class() as kind):
                 method = self.reader.method(kind, "__call__")
                 if method is not None:
-                    return self.invoke(method, given.positional, given.keywords, node, target)
-            case Object(fields=functions) if functions:
-                for _, function in functions:
-                    self._of(function, given, name)
+                    return self._invoke(method, given, target)
+            case Object(made_by=None) if parts := several(target):
+                for part in parts:
+                    self._of(part, given, name)
                 return None
         self.unknown(given, name)
         return None
+
+    def _invoke(
+        self, function: Function, given: Given, receiver: Value | None = None
+    ) -> Value | None:
+        keywords = given.keywords
+        return self.invoke(function, given.positional, keywords, given.node, receiver, given.taint)
 
     def invoke(
         self,
@@ -88,21 +95,24 @@ class Calls(Library):
         keywords: dict[str, Value | None],
         node: ast.AST,
         receiver: Value | None = None,
+        taint: Taint | None = None,
     ) -> Value | None:
-        """Note a call of a function of the job's own; return what it gives."""
+        """Note a call of a function of the job's own; return what it gives.
+
+        *taint* is what its arguments were made from.
+        """
         if receiver is not None and function.receiver is None:
             function = replace(function, receiver=receiver)
         target = self.reader.decorated(function)
         bindings = self.reader.bindings(target, positional, keywords)
-        guards = frozenset(
-            (spot, self.still(source)) for guard in self.guards for spot, source in guard.items()
-        )
-        self.done.calls.append(Call(target, bindings, frozenset(self.held), guards))
+        guards = frozenset(look for guard in self.guards for look in self.looks(guard))
+        given = self.looks(taint or {})
+        self.done.calls.append(Call(target, bindings, frozenset(self.held), guards, given))
         summary = self.reader.summary(target, bindings)
         for lock in summary.leaves:
             self.hold(lock)
         held = frozenset(self.held.items())
-        for spot in summary.decides:
+        for spot in summary.decides - {GIVEN}:
             self.seen[spot] = held
         shared = self._cached(target, node)
         return summary.returned if shared is None else kept_by(summary.returned, shared)
@@ -130,7 +140,7 @@ class Calls(Library):
         method = self.reader.meta_call(kind)
         if method is None:
             return self._instance(kind, given)
-        found = self.invoke(method, given.positional, given.keywords, given.node, kind)
+        found = self._invoke(method, given, kind)
         if isinstance(found, Object) and found.resource is not None:
             return replace(found, made_by=kind)
         return found
@@ -150,7 +160,7 @@ class Calls(Library):
             if method is not None:
                 arguments = given.positional if name == "__init__" else []
                 keywords = given.keywords if name == "__init__" else {}
-                self.invoke(method, arguments, keywords, given.node, made)
+                self.invoke(method, arguments, keywords, given.node, made, given.taint)
         return made
 
     def _super(self, name: str, node: ast.Call) -> Value | None:
@@ -165,7 +175,7 @@ class Calls(Library):
             return self._instance(first, given)
         if method is None:
             return self._of_object(first, name, given) if isinstance(first, Object) else None
-        return self.invoke(method, given.positional, given.keywords, node, first)
+        return self._invoke(method, given, first)
 
     def first_parameter(self) -> Value | None:
         """Return what the first parameter is bound to."""
@@ -177,27 +187,34 @@ class Calls(Library):
 
     def _of_object(self, base: Object, name: str, given: Given) -> Value | None:
         node = given.node
+        if parts := [part for part in several(base) if isinstance(part, Object)]:
+            found = [self._of_object(part, name, given) for part in parts]
+            return next((value for value in found if value is not None), None)
         if isinstance(base.made_by, Class):
             method = self.reader.method(base.made_by, name)
             if method is None and name == "start" and self._is_thread(base.made_by):
                 method = self.reader.method(base.made_by, "run")
             if method is not None:
                 bound = self.reader.bound(method, base)
-                return self.invoke(bound, given.positional, given.keywords, node, bound.receiver)
+                return self._invoke(bound, given, bound.receiver)
             if self.reader.instance_value(base.made_by, name)[0]:
                 return self._of(self.attribute_of(base, name, node), given, name)
-        if isinstance(base.made_by, str):
-            for resource, kind in tables.touched_through(base.made_by, name):
-                self.touch(resource, kind, node, name)
-        if name == "enter_context":
-            self.enter(given.at(0))
-        elif name in tables.SAVERS:
-            self.file(given.at(0), "w", node)
+        self._of_outside_object(base, name, given)
         if base.resource is None or self.is_safe(base):
             self.unknown(given, name)
             self._lock_by_hand(base, name)
             return Object(_made_by(base, name))
         return self._of_shared(base, base.resource, name, given)
+
+    def _of_outside_object(self, base: Object, name: str, given: Given) -> None:
+        """Record what methods are known to do, whoever has the object."""
+        if isinstance(base.made_by, str):
+            for resource, kind in tables.touched_through(base.made_by, name):
+                self.touch(resource, kind, given.node, name)
+        if name == "enter_context":
+            self.enter(given.at(0))
+        elif name in tables.SAVERS:
+            self.file(given.at(0), "w", given.node)
 
     def _lock_by_hand(self, base: Object, name: str) -> None:
         if base.made_by not in tables.LOCKS or base.resource is None:
@@ -210,12 +227,11 @@ class Calls(Library):
     def _of_shared(self, base: Object, resource: Resource, name: str, given: Given) -> Value | None:
         self._method(base, resource, name, given)
         if name in tables.ELEMENTS:
-            slot = slot_of(base, given.key)
-            if slot is not None:
-                return Object(None, slot, fields=base.fields)
-            return Object(None, base.resource, element=True, fields=base.fields)
+            if name in _TAKES_OUT and (found := base.parts()):
+                return found[0]  # nobody else has it any more
+            return held(base, given.key)
         if name in ("items", "values"):
-            return Object(None, base.resource, element=True)
+            return Object(None, base.resource, element=True, fields=base.fields)
         return Object(made_by) if (made_by := _made_by(base, name)) == "cursor" else None
 
     def _is_thread(self, kind: Class) -> bool:

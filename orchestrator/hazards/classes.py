@@ -5,15 +5,19 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
+from orchestrator.hazards import tables
 from orchestrator.hazards.sources import Sources
-from orchestrator.hazards.values import Class, Function, Object, Outside, kept_by
+from orchestrator.hazards.values import MAX_PARTS, Class, Function, Object, Outside, kept_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.hazards.frames import Bindings
     from orchestrator.hazards.values import Value
 
 _MAX_BASES = 20
+_ENUMS = frozenset(f"enum.{name}" for name in ("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"))
 
 
 class Classes:
@@ -71,6 +75,13 @@ class Classes:
                     return found
         return None
 
+    def setter(self, kind: Class, name: str) -> Function | None:
+        """Return what is called where the property *name* of *kind* is set."""
+        for base in self.lineage(kind):
+            if isinstance(base, Class) and name in self.sources.body(base).methods:
+                return self.sources.body(base).setters.get(name)
+        return None
+
     def metaclass(self, kind: Class) -> Class | None:
         """Return the metaclass of *kind*, where that is an own one."""
         for base in self.lineage(kind):
@@ -104,10 +115,20 @@ class Classes:
         """Return whether methods of *kind* set the attribute *name*, and to what."""
         for base in self.lineage(kind):
             if isinstance(base, Class):
-                values = self.sources.body(base).of_instances
-                if name in values:
-                    return True, self.evaluate(base.module, values[name])
+                body = self.sources.body(base)
+                if name in body.of_instances:
+                    value = self.evaluate(base.module, body.of_instances[name])
+                    return True, self.filled(value, base.module, body.filled.get(name, ()))
         return False, None
+
+    def filled(self, value: Value | None, module: str, put: Sequence[ast.expr]) -> Value | None:
+        """Return *value*, a container, with what is *put* into it, where that is of own classes."""
+        if not isinstance(value, Object) or value.made_by not in tables.SHARED_CONTAINERS:
+            return value
+        calls = [part for part in put[:MAX_PARTS] if isinstance(part, ast.Call)]
+        kinds = dict.fromkeys(self.evaluate(module, call.func) for call in calls)
+        parts = [("", Object(kind)) for kind in kinds if isinstance(kind, Class)]
+        return replace(value, fields=(*value.fields, *parts)) if parts else value
 
     def fields(
         self, kind: Class, positional: list[Value | None], keywords: dict[str, Value | None]
@@ -137,8 +158,11 @@ class Classes:
                 return body.classes[name]
             if name in body.values:
                 value = self.evaluate(base.module, body.values[name])
+                value = self.filled(value, base.module, body.filled.get(name, ()))
                 if base.inner:
                     return value
+                if self.is_enum(kind) and not name.startswith("_"):
+                    return Object(kind, ("attribute", base.module, f"{base.path}[{name}]"))
                 return kept_by(value, ("attribute", base.module, f"{base.path}.{name}"))
         if name.startswith("__") or not isinstance(receiver, Class) or kind.inner:
             return None
@@ -146,6 +170,12 @@ class Classes:
         if meta is not None and self.has(meta, name):
             return self.class_member(meta, name, receiver)
         return Object(None, ("attribute", kind.module, f"{kind.path}.{name}"))
+
+    def is_enum(self, kind: Class) -> bool:
+        """Tell whether what the body of *kind* binds are its members."""
+        return any(
+            isinstance(base, Outside) and base.dotted in _ENUMS for base in self.lineage(kind)
+        )
 
     def has(self, kind: Class, name: str) -> bool:
         """Tell whether the body of *kind*, or of a base, defines *name*."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.binding import Binding, guarded, is_open, passed
+from orchestrator.hazards.binding import Binding, family, guarded, is_open, passed
 from orchestrator.hazards.effects import Effect, reading_of
 from orchestrator.hazards.overlap import Overlaps
 from orchestrator.hazards.reader import Reader
@@ -102,13 +102,25 @@ class Search:
         for tasks in self._groups().values():
             self._touch(tasks)
         found: dict[tuple[Place, Place], Hazard] = {}
-        for resource, sites in self._sites.items():
+        for resource, sites in self._together():
             for hazard in self._in(resource, sites):
                 first, second = sorted(hazard.places, key=lambda place: (place.file, place.line))
                 found.setdefault((first, second), hazard)
         return sorted(
             found.values(), key=lambda hazard: [(p.file, p.line) for p in hazard.places]
         )  # fmt: skip
+
+    def _together(self) -> Iterator[tuple[Resource, dict[Site, list[list[PlanTask]]]]]:
+        """Yield what is touched, and where; a place that touches any of many is also at each."""
+        of_family: dict[Resource, list[Resource]] = {}
+        for resource in self._sites:
+            if "[" in resource[-1]:
+                of_family.setdefault(family(resource), []).append(resource)
+        for resource, sites in self._sites.items():
+            yield resource, sites
+            for member in of_family.get(resource, ()):
+                if member != resource:
+                    yield resource, {**sites, **self._sites[member]}
 
     @property
     def unread(self) -> tuple[str, ...]:

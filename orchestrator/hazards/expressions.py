@@ -8,8 +8,9 @@ import os
 from dataclasses import replace
 
 from orchestrator.hazards import tables
+from orchestrator.hazards.attributes import Attributes
 from orchestrator.hazards.frames import either
-from orchestrator.hazards.items import Items
+from orchestrator.hazards.items import says
 from orchestrator.hazards.sources import imported, named
 from orchestrator.hazards.values import (
     HOLE,
@@ -19,13 +20,13 @@ from orchestrator.hazards.values import (
     Outside,
     Own,
     Text,
-    deeper,
-    kept_by,
     keyed,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.hazards.frames import Taint
     from orchestrator.hazards.values import Value
 
@@ -36,7 +37,7 @@ _LITERALS = {ast.List: "list", ast.Set: "set", ast.Dict: "dict", ast.ListComp: "
              ast.Tuple: "tuple"}  # fmt: skip
 
 
-class Expressions(Items):
+class Expressions(Attributes):
     """Reads expressions."""
 
     def call(self, node: ast.Call) -> Value | None:
@@ -84,11 +85,11 @@ class Expressions(Items):
                     self.module.name, path, node, closure=self.around(node), inner=inner
                 )
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
-                self._comprehension(node)
-                return Object(_LITERALS[type(node)])
-            case ast.List() | ast.Set() | ast.Dict() | ast.Tuple():
-                found = [self.value(child) for child in ast.iter_child_nodes(node)]
-                return Object(_LITERALS[type(node)], fields=_parts(node, found))
+                element = self._comprehension(node)
+                fields = (("", element),) if element is not None and says(element) else ()
+                return Object(_LITERALS[type(node)], fields=fields)
+            case ast.List() | ast.Set() | ast.Tuple() | ast.Dict():
+                return Object(_LITERALS[type(node)], fields=tuple(self._parts(node)))
             case ast.Yield() | ast.YieldFrom():
                 self.give(self.value(node.value), node)
                 self.done.yields_under |= frozenset(self.held)
@@ -98,6 +99,22 @@ class Expressions(Items):
         for child in ast.iter_child_nodes(node):
             self.value(child)
         return None
+
+    def _parts(
+        self, node: ast.List | ast.Set | ast.Tuple | ast.Dict
+    ) -> Iterator[tuple[str, Value]]:
+        """Read the parts of *node*, and yield those that it matters to know."""
+        if isinstance(node, ast.Dict):
+            keys = [self.key(key) for key in node.keys]
+            values = node.values
+        else:
+            keys = [str(at) for at in range(len(node.elts))]
+            values = node.elts
+        for key, part in zip(keys, values, strict=True):
+            value = self.value(part)
+            fixed = isinstance(node, ast.Dict | ast.Tuple) and key is not None
+            if value is not None and (says(value) or (fixed and isinstance(value, Text))):
+                yield f"[{key}]" if fixed else "", value
 
     def give(self, value: Value | None, node: ast.AST) -> None:
         """Note that *value* leaves the function."""
@@ -134,59 +151,6 @@ class Expressions(Items):
             return value
         made_by = value.made_by if isinstance(value, Object) else None
         return self.touched(Object(made_by, kept), node)
-
-    def attribute_of(self, base: Value | None, name: str, node: ast.AST) -> Value | None:
-        """Return what ``base.name`` stands for."""
-        match base:
-            case Outside(dotted):
-                full = f"{dotted}.{name}"
-                if full in tables.OBJECTS:
-                    return Object(*tables.OBJECTS[full])
-                return Outside(full)
-            case Own(module):
-                found = self.reader.member(module, name) or self.reader.submodule(module, name)
-                return self.touched(found, node)
-            case Class():
-                return self.touched(self.reader.class_member(base, name, base), node)
-            case Function() if base.resource is not None and not name.startswith("__"):
-                return self.touched(Object(None, deeper(base.resource, f".{name}")), node)
-            case Object():
-                return self._member(base, name, node)
-        return None
-
-    def _member(self, base: Object, name: str, node: ast.AST) -> Value | None:
-        if self.is_safe(base):
-            return None
-        if isinstance(base.made_by, Class):
-            return self._own_member(base, base.made_by, name, node)
-        if base.resource is None or base.made_by is not None:
-            return None
-        if base.element:
-            self.look(node, base.resource, "read", one=True, keyed=True)
-            return base
-        return self.touched(Object(None, deeper(base.resource, f".{name}")), node)
-
-    def _own_member(self, base: Object, kind: Class, name: str, node: ast.AST) -> Value | None:
-        if name == "__class__":
-            return kind
-        method = self.reader.method(kind, name)
-        if method is not None:
-            bound = self.reader.bound(method, base)
-            if self.reader.is_property(method):
-                return self.invoke(method, [], {}, node, base)
-            return bound
-        for field, given in base.fields:
-            if field == name:
-                return self.touched(given, node)
-        known, value = self.reader.instance_value(kind, name)
-        if not known:
-            return self.touched(self.reader.class_member(kind, name, base), node)
-        if base.resource is None:
-            return value
-        slot = deeper(base.resource, f".{name}")
-        if isinstance(value, Text):
-            self.read(node, slot)
-        return self.touched(kept_by(value, slot), node)
 
     def _text(self, node: ast.JoinedStr | ast.BinOp) -> Value | None:
         parts: list[ast.AST] = []
@@ -241,7 +205,8 @@ class Expressions(Items):
         taint, self.seen = self.seen, {**before, **self.seen}
         return taint
 
-    def _comprehension(self, node: _COMPREHENSIONS) -> None:
+    def _comprehension(self, node: _COMPREHENSIONS) -> Value | None:
+        """Read *node*; return what each of its values is."""
         values, taints = dict(self.values), dict(self.taints)
         local, declared = set(self.local), set(self.globals)
         for part in node.generators:
@@ -251,10 +216,11 @@ class Expressions(Items):
                 self.test(condition)
         if isinstance(node, ast.DictComp):
             self.value(node.key)
-            self.value(node.value)
+            found = self.value(node.value)
         else:
-            self.value(node.elt)
+            found = self.value(node.elt)
         self.values, self.taints, self.local, self.globals = values, taints, local, declared
+        return found
 
     def _bind_all(self, target: ast.AST, element: Value | None, taint: Taint) -> None:
         """Bind all names in *target*, of a comprehension, to parts of *element*."""
@@ -276,14 +242,6 @@ class Expressions(Items):
             if inner:
                 value = self.reader.from_module(base, inner)
             self.values[name] = value
-
-
-def _parts(node: ast.AST, found: list[Value | None]) -> tuple[tuple[str, Value], ...]:
-    """Return what is known of the parts of a list, tuple, set or mapping."""
-    if isinstance(node, ast.Tuple):
-        kept = Function | Text
-        return tuple((str(at), one) for at, one in enumerate(found) if isinstance(one, kept))
-    return tuple(("", one) for one in found if isinstance(one, Function))
 
 
 def joined_path(values: list[Value | None]) -> Text | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.hazards.values import Resource
 
     Kind = Literal["read", "write", "update"]
+    Looks = frozenset[tuple["Spot", frozenset[Resource]]]
 
 # What a value was made from: each resource with the locks under which it was read. A lock that is
 # let go and taken again is another: what was read before may be stale.
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Spot = tuple[tuple[str, ...], bool]
 Taint = dict[Spot, frozenset[tuple[tuple[str, ...], int]]]
 Bindings = tuple[tuple[str, Value], ...]
+# What the caller has made the arguments from.
+GIVEN: Spot = (("given",), False)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Effect:
     the object whole, and that does not depend on what is in it. *accepted*: the line says that
     sharing is meant. *how* says in one word what the code does. *inside*: what the object holds is
     touched, and not which object it is. *keyed*: by a key that nobody knows.
+    *given*: what is written was made from an argument, or an argument has decided about it.
     """
 
     resource: Resource
@@ -48,19 +52,22 @@ class Effect:
     how: str = ""
     inside: bool = False
     keyed: bool = False
+    given: bool = False
 
 
 @dataclass(frozen=True)
 class Call:
     """A call of a function of the job's own, with what its parameters are bound to.
 
-    *guards* is what was looked at to decide about the call, each with the locks held ever since.
+    *guards* is what was looked at to decide about the call, *given* what the arguments were made
+    from, each with the locks held ever since.
     """
 
     function: Function
     bindings: Bindings
     locks: frozenset[Resource]
-    guards: frozenset[tuple[Spot, frozenset[Resource]]] = frozenset()
+    guards: Looks = frozenset()
+    given: Looks = frozenset()
 
 
 @dataclass
@@ -181,7 +188,11 @@ class Frame:
             if spot in guard:
                 source, found = guard[spot], "checked"
         if source is None:
-            self.record(node, resource, "write", how, atomic=one, inside=inside, keyed=keyed)
+            wrote = self.effect(
+                node, resource, "write", how, atomic=one, inside=inside, keyed=keyed
+            )
+            given = GIVEN in taint or any(GIVEN in guard for guard in self.guards)
+            self.done.effects.append(replace(wrote, given=given))
             return
         update = self.effect(node, resource, "update", found, inside=inside, keyed=keyed)
         self.done.effects.append(replace(update, locks=self.still(source)))
@@ -189,6 +200,10 @@ class Frame:
     def still(self, source: frozenset[tuple[Resource, int]]) -> frozenset[Resource]:
         """Return which of the locks of *source* have been held ever since."""
         return frozenset(lock for lock, hold in source if self.held.get(lock) == hold)
+
+    def looks(self, taint: Taint) -> Looks:
+        """Return what *taint* has looked at, each with the locks held ever since."""
+        return frozenset((spot, self.still(source)) for spot, source in taint.items())
 
     def hold(self, lock: Resource) -> None:
         """Take *lock*; one that is held already is held on."""

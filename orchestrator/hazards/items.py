@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.frames import Frame
-from orchestrator.hazards.values import Class, Function, Object, Outside, Text, deeper, keyed
+from orchestrator.hazards.values import (
+    SOMEWHERE,
+    Class,
+    Function,
+    Object,
+    Outside,
+    Text,
+    deeper,
+    keyed,
+    placed,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +39,7 @@ class Items(Frame):
         keywords: dict[str, Value | None],
         node: ast.AST,
         receiver: Value | None = None,
+        taint: Taint | None = None,
     ) -> Value | None:
         """Note a call of a function of the job's own; return what it gives."""
         raise NotImplementedError
@@ -77,8 +89,10 @@ class Items(Frame):
         key = self.key(node.slice)
         if isinstance(base, Text) and isinstance(node.slice, ast.Constant):
             return base.at(node.slice.value)
-        if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
+        if not isinstance(base, Object):
             return None
+        if base.resource is None or self.is_safe(base):
+            return None if isinstance(node.slice, ast.Slice) else held(base, key)
         if isinstance(base.made_by, Class):
             method = self.reader.method(base.made_by, "__getitem__")
             if method is not None:
@@ -95,10 +109,10 @@ class Items(Frame):
         slot = slot_of(base, key)
         if slot is None:
             self.look(node, resource, "read", one=True, keyed=True)
-            return Object(None, resource, element=True, fields=base.fields)
-        self.record(node, resource, "read", "read", atomic=True, inside=True, keyed=True)
-        self.read(node, slot)
-        return Object(None, slot, fields=base.fields)
+        else:
+            self.record(node, resource, "read", "read", atomic=True, inside=True, keyed=True)
+            self.read(node, slot)
+        return held(base, key)
 
     def key(self, node: ast.AST | None) -> str | None:
         """Read the key that *node* is; return it as it stands in the name of a resource."""
@@ -125,24 +139,57 @@ class Items(Frame):
     def iterate(self, node: ast.AST) -> Value | None:
         """Record that *node* is gone through; return what one of its elements stands for."""
         value = self.receiver(node)
-        if not isinstance(value, Object) or self.is_safe(value):
+        if isinstance(value, Class) and self.reader.is_enum(value):
+            member = deeper(("attribute", value.module, value.path), SOMEWHERE)
+            return Object(value, member)
+        if not isinstance(value, Object):
             return None
         if isinstance(value.made_by, Class):
             for name in ("__iter__", "__next__"):
                 method = self.reader.method(value.made_by, name)
                 if method is not None:
                     self.invoke(method, [], {}, node, value)
-        if value.resource is None:
-            return None
-        if value.made_by in tables.ITERATORS:
-            self.record(node, value.resource, "update", "stepped", inside=True)
-        else:
-            self.look(node, value.resource, one=False)
-        return Object(None, value.resource, element=True)
+        if value.resource is not None and not self.is_safe(value):
+            if value.made_by in tables.ITERATORS:
+                self.record(node, value.resource, "update", "stepped", inside=True)
+            else:
+                self.look(node, value.resource, one=False)
+        keys = value.made_by in ("dict", "Counter")
+        return held(replace(value, fields=()) if keys else value)
 
 
 def _is_globals(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Name) and node.func.id == "globals"
+
+
+def held(base: Object, key: str | None = None) -> Value | None:
+    """Return what *base* holds at *key*; where that says nothing, what any of its elements is."""
+    slot, found = slot_of(base, key), base.parts(key)
+    if len(found) == 1:
+        somewhere = base.resource and deeper(base.resource, SOMEWHERE)
+        return placed(found[0], slot or somewhere)
+    if base.resource is None and not found:
+        return None
+    fields = () if isinstance(base.made_by, Class) else base.fields
+    return Object(None, slot or base.resource, element=slot is None, fields=fields)
+
+
+def several(base: Object) -> list[Value]:
+    """Return what *base*, one of several things that a container holds, may be."""
+    if base.made_by is not None:
+        return []
+    at = base.resource
+    if at is not None and base.element:
+        at = deeper(at, SOMEWHERE)
+    return [placed(part, at) for part in base.parts()]
+
+
+def says(value: Value | None) -> bool:
+    """Tell whether it matters that a container holds *value*."""
+    if isinstance(value, Object):
+        known = isinstance(value.made_by, Class) or value.made_by in tables.LOCKS
+        return known or value.resource is not None
+    return isinstance(value, Function | Class)
 
 
 def key_of(node: ast.AST | None, value: Value | None) -> str | None:
@@ -152,9 +199,13 @@ def key_of(node: ast.AST | None, value: Value | None) -> str | None:
     if isinstance(value, Text):
         return value.key()
     if isinstance(value, Object) and value.made_by == "tuple":
-        parts = [(at, part.key()) for at, part in value.fields if isinstance(part, Text)]
-        if any(isinstance(part, Text) and part.parameter for _, part in value.fields):
-            return "(" + ", ".join(f"{at}: {part}" for at, part in parts) + ")"
+        texts = [(at, part) for at, part in value.fields if isinstance(part, Text)]
+        if any(part.parameter for _, part in texts):
+            return "(" + ", ".join(f"{at} {part.key()}" for at, part in texts) + ")"
+    if isinstance(value, Object) and isinstance(value.made_by, Class) and value.resource:
+        member = value.resource[-1]
+        if member.startswith(f"{value.made_by.path}[") and SOMEWHERE not in member:
+            return member  # of an enumeration
     return None
 
 

@@ -15,7 +15,6 @@ from orchestrator.hazards.values import (
     Function,
     Object,
     Outside,
-    Own,
     Text,
     deeper,
 )
@@ -235,45 +234,6 @@ class Library(Expressions):
         if first.made_by in tables.ITERATORS:
             self.record(node, first.resource, "update", "stepped", inside=True)
         return None
-
-    def store_attribute(  # noqa: C901 - a case for each sort of base
-        self, base: Value | None, name: str, node: ast.AST, taint: Taint, *, augmented: bool = False
-    ) -> None:
-        """Record that ``base.name`` is set to what was made from *taint*."""
-        resource: Resource | None = None
-        match base:
-            case Object(made_by=str() as maker) if f"{maker}.{name}" in tables.STORES:
-                resource = ("process", tables.STORES[f"{maker}.{name}"])
-            case Own(module):
-                resource = ("global", module, name)
-            case Outside(dotted):
-                word = tables.STORES.get(f"{dotted}.{name}") or tables.STORES.get(dotted)
-                resource = ("process", word) if word else ("global", dotted, name)
-            case Class():
-                kind = self.reader.holder_of(base, name)
-                if not kind.inner:
-                    resource = ("attribute", kind.module, f"{kind.path}.{name}")
-            case Function() if base.resource is not None:
-                resource = deeper(base.resource, f".{name}")
-            case Object() if base.resource is not None and not self.is_safe(base):
-                if base.element:
-                    self._store_inside(base.resource, node, taint, augmented=augmented)
-                    return
-                resource = deeper(base.resource, f".{name}")
-        if resource is None:
-            return
-        if augmented:
-            self.record(node, resource, "update", "augmented")
-        else:
-            self.write(node, (resource, False), "set", taint, one=False)
-
-    def _store_inside(
-        self, resource: Resource, node: ast.AST, taint: Taint, *, augmented: bool
-    ) -> None:
-        if augmented:
-            self.record(node, resource, "update", "augmented", inside=True, keyed=True)
-        else:
-            self.write(node, (resource, True), "set", taint, one=False, keyed=True)
 
     def enter(self, value: Value | None) -> None:
         """Hold *value* where it is a lock."""

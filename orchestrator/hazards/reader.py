@@ -112,6 +112,7 @@ class Reader(Classes):
                     value = self.evaluate(module, other)
             if not isinstance(value, Object) or value.resource is not None:
                 value = Object(None)
+        value = self.filled(value, module, source.filled.get(name, ()))
         return kept_by(value, ("global", module, name))
 
     def evaluate(self, module: str, node: ast.AST | None) -> Value | None:

@@ -17,6 +17,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # name, "file", path). A key that a task will say stands in it between two marks.
 Resource = tuple[str, ...]
 MAX_STEPS = 12  # from what has a name of its own to what is touched
+MAX_PARTS = 8  # of what a container holds are followed
 HOLE = "\x00"  # a part of a text that nobody knows
 _MARK, _GAP = "\x01", "\x02"
 _KEY = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
@@ -104,13 +105,22 @@ class Object(Nested):
 
     *made_by* is its class, or the dotted name of what was called. An *element* is something inside
     of what *resource* names, nobody knows where. *fields* are the values of attributes that its
-    constructor was given, or the functions in a mapping or list.
+    constructor was given, by name; of a container what it is known to hold, by ``[key]`` or, where
+    the key is not known, by nothing. An element has those of its container.
     """
 
     made_by: str | Class | None = None
     resource: Resource | None = None
     element: bool = False
     fields: tuple[tuple[str, Value], ...] = ()
+
+    def parts(self, key: str | None = None) -> list[Value]:
+        """Return what it is known to hold at *key*, or anywhere where that says nothing."""
+        if isinstance(self.made_by, Class):
+            return []
+        exact = [value for name, value in self.fields if key is not None and name == f"[{key}]"]
+        every = [v for name, v in self.fields if name[:1] in ("", "[") and not isinstance(v, Text)]
+        return list(dict.fromkeys(exact or every))[:MAX_PARTS]
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,7 @@ class Text:
     @property
     def whole(self) -> bool:
         """Whether no part of it is unknown."""
-        return HOLE not in self.before and HOLE not in self.after
+        return not any(mark in self.before + self.after for mark in (HOLE, _MARK, _GAP))
 
     @property
     def whole_value(self) -> bool:
@@ -162,6 +172,8 @@ class Text:
         """Return it as a key in the name of a resource; None where it is not known."""
         if self.parameter is None:
             return repr(self.before) if self.whole else None
+        if any(mark in self.before + self.after for mark in (_MARK, _GAP)):
+            return None
         return f"{_MARK}{_GAP.join((self.before, self.after, *self.parameter))}{_MARK}"
 
 
@@ -176,6 +188,13 @@ def deeper(resource: Resource, step: str) -> Resource:
     if resource[-1].count(".") + resource[-1].count("[") >= MAX_STEPS:
         return resource
     return (*resource[:-1], resource[-1] + step)
+
+
+def placed(value: Value, resource: Resource | None) -> Value:
+    """Return *value* as it is where a container has it at *resource*."""
+    if resource is not None and isinstance(value, Object) and value.resource is None:
+        return replace(value, resource=resource)
+    return value
 
 
 def keyed(resource: Resource) -> bool:

@@ -6,16 +6,14 @@ import ast
 from dataclasses import replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.calls import Calls
-from orchestrator.hazards.frames import Summary, is_fresh, locals_of
-from orchestrator.hazards.items import key_of, slot_of
-from orchestrator.hazards.sources import pairs
-from orchestrator.hazards.values import Class, Function, Object, Text, keyed
+from orchestrator.hazards.frames import GIVEN, Summary, is_fresh, locals_of
+from orchestrator.hazards.stores import Stores
+from orchestrator.hazards.values import Class, Function, Object, Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.hazards.frames import Bindings, Taint
-    from orchestrator.hazards.values import Definition, Resource, Value
+    from orchestrator.hazards.values import Definition, Value
 
 # An exception that says that something was not there: who catches it has looked.
 _MISSED = frozenset({"KeyError", "IndexError", "AttributeError", "LookupError", "NameError"})
@@ -23,7 +21,7 @@ _MISSED = frozenset({"KeyError", "IndexError", "AttributeError", "LookupError", 
 _KEPT = frozenset({"get", "setdefault"})
 
 
-class Walker(Calls):
+class Walker(Stores):
     """Reads a function from its first statement to its last."""
 
     def walk(self, node: Definition, bindings: Bindings) -> Summary:
@@ -36,6 +34,9 @@ class Walker(Calls):
         self.local |= _names_of(parameters)
         self.local -= self.globals | self.nonlocals
         self.values = {**dict.fromkeys(self.local & _names_of(parameters)), **dict(bindings)}
+        bound = spec.args[:1] if self.function and self.function.receiver is not None else []
+        passed = _names_of(parameters) - _names_of([*bound])
+        self.taints = {name: {GIVEN: frozenset()} for name in passed & self.local}
         if isinstance(node, ast.Lambda):
             self.done.returned = self.value(node.body)
             self.done.decides = set(self.seen)
@@ -71,10 +72,10 @@ class Walker(Calls):
                 made, taint = self.made_from(value)
                 self.store(target, value, made, taint)
             case ast.AugAssign():
-                self._augment(node)
+                self.augment(node)
             case ast.Delete(targets=targets):
                 for target in targets:
-                    self._delete(target)
+                    self.delete(target)
             case ast.Return(value=value):
                 self._return(node, value)
             case ast.If():
@@ -103,124 +104,6 @@ class Walker(Calls):
             case _:
                 for child in ast.iter_child_nodes(node):
                     self.value(child)
-
-    # what binds
-
-    def store(
-        self, target: ast.expr, source: ast.expr | None, made: Value | None, taint: Taint
-    ) -> None:
-        """Bind *target* to *made*, which *source* gave and which was made from *taint*."""
-        match target:
-            case ast.Name(id=name):
-                self._store_name(name, target, made, taint)
-            case ast.Tuple() | ast.List() if source is not None:
-                for inner, part in pairs(target, source):
-                    before = self.seen
-                    value = self._again(part)
-                    self.seen = before
-                    self.store(inner, None, value, taint)
-            case ast.Tuple() | ast.List() | ast.Starred():
-                self._store_each(target, None, taint)
-            case ast.Attribute(value=base, attr=name):
-                self.store_attribute(self.receiver(base), name, target, taint)
-            case ast.Subscript():
-                self._store_item(target, taint, augmented=False)
-
-    def _store_each(self, target: ast.expr, element: Value | None, taint: Taint) -> None:
-        """Bind all parts of *target* to parts of *element*."""
-        match target:
-            case ast.Tuple(elts=targets) | ast.List(elts=targets):
-                for inner in targets:
-                    self._store_each(inner, element, taint)
-            case ast.Starred(value=inner):
-                self._store_each(inner, element, taint)
-            case _:
-                self.store(target, None, element, taint)
-
-    def _again(self, node: ast.expr) -> Value | None:
-        """Return what *node* stands for, without recording what it touches a second time."""
-        effects, calls = len(self.done.effects), len(self.done.calls)
-        value = self.value(node)
-        del self.done.effects[effects:], self.done.calls[calls:]
-        return value
-
-    def _store_name(self, name: str, node: ast.AST, made: Value | None, taint: Taint) -> None:
-        resource = self._outer(name)
-        if resource is not None:
-            self.write(node, (resource, False), "set", taint, one=False)
-        elif name not in self.globals:
-            self.bind(name, made, taint)
-
-    def _outer(self, name: str) -> Resource | None:
-        """Return what *name* is where an assignment to it outlives the call; else None."""
-        if name in self.globals:
-            return ("global", self.module.name, name)
-        if name in self.nonlocals:
-            return self.kept(name)
-        return None
-
-    def _store_item(self, target: ast.Subscript, taint: Taint, *, augmented: bool) -> None:
-        if _is_globals(target.value):
-            key = target.slice.value if isinstance(target.slice, ast.Constant) else None
-            if isinstance(key, str):
-                resource: Resource = ("global", self.module.name, key)
-                self.write(target, (resource, False), "set", taint, one=False)
-            return
-        base = self.receiver(target.value)
-        key_value, key_taint = self.made_from(target.slice)
-        if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
-            return
-        if isinstance(base.made_by, Class):
-            method = self.reader.method(base.made_by, "__setitem__")
-            if method is not None:
-                self.invoke(method, [None, None], {}, target, base)
-                return
-        slot = slot_of(base, key_of(target.slice, key_value))
-        one = not isinstance(target.slice, ast.Slice)
-        if slot is not None:
-            self.record(target, base.resource, "write", "set", atomic=True, inside=True, keyed=True)
-            whole = keyed(slot) and base.resource[0] != "process"
-            if augmented:
-                self.record(target, slot, "update", "augmented")
-            else:
-                self.write(target, (slot, False), "set", taint, one=whole)
-        elif augmented:
-            self.record(target, base.resource, "update", "augmented", inside=True, keyed=one)
-        else:
-            by_key = one
-            one = one and base.resource[0] != "process"
-            spot = (base.resource, True)
-            self.write(target, spot, "set", {**key_taint, **taint}, one=one, keyed=by_key)
-
-    def _augment(self, node: ast.AugAssign) -> None:
-        _, taint = self.made_from(node.value)
-        match node.target:
-            case ast.Name(id=name):
-                resource = self._outer(name)
-                if resource is not None:
-                    self.record(node, resource, "update", "augmented")
-                    return
-                value = self.values.get(name)
-                self.taints.setdefault(name, {}).update(taint)
-                shared = isinstance(value, Object) and value.made_by in tables.SHARED_CONTAINERS
-                if isinstance(value, Object) and value.resource is not None and shared:
-                    self.write(node, (value.resource, True), "extend", taint, one=True)
-                elif not shared:
-                    self.values[name] = None
-            case ast.Attribute(value=base, attr=name):
-                self.store_attribute(self.receiver(base), name, node, taint, augmented=True)
-            case ast.Subscript() as target:
-                self._store_item(target, taint, augmented=True)
-
-    def _delete(self, target: ast.expr) -> None:
-        match target:
-            case ast.Subscript():
-                self._store_item(target, {}, augmented=False)
-            case ast.Name() | ast.Attribute():
-                self.store(target, None, None, {})
-            case ast.Tuple(elts=targets) | ast.List(elts=targets):
-                for inner in targets:
-                    self._delete(inner)
 
     def _define(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         path = f"{self.name}.{node.name}" if self.name else node.name
@@ -288,11 +171,11 @@ class Walker(Calls):
             case ast.MatchAs(name=name):
                 part = value
                 if name is not None:
-                    self._store_name(name, pattern, value, taint)
+                    self.store_name(name, pattern, value, taint)
             case ast.MatchOr():
                 part = value
             case ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
-                self._store_name(name, pattern, None, taint)
+                self.store_name(name, pattern, None, taint)
             case ast.MatchValue(value=constant):
                 self.value(constant)
         for inner in ast.iter_child_nodes(pattern):
@@ -303,7 +186,7 @@ class Walker(Calls):
         before, self.seen = self.seen, {}
         element = self.iterate(node.iter)
         taint, self.seen = self.seen, {**before, **self.seen}
-        self._store_each(node.target, element, taint)
+        self.store_each(node.target, element, taint)
         self._repeated(taint, node.body)
         self._guarded(taint, node.orelse)
 
@@ -362,12 +245,6 @@ class Walker(Calls):
                 for lock in self.reader.summary(call.function, call.bindings).yields_under:
                     self.hold(lock)
         return value if not isinstance(value, Text) else None
-
-
-def _is_globals(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "globals"
-    )
 
 
 def _leaves(body: list[ast.stmt]) -> bool:
