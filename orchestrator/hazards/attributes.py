@@ -26,8 +26,7 @@ class Attributes(Items):
                     return Object(*tables.OBJECTS[full])
                 return Outside(full)
             case Own(module):
-                found = self.reader.member(module, name) or self.reader.submodule(module, name)
-                return self.touched(found, node)
+                return self._of_module(module, name, node)
             case Class():
                 return self.touched(self.reader.class_member(base, name, base), node)
             case Function() if base.resource is not None and not name.startswith("__"):
@@ -36,15 +35,32 @@ class Attributes(Items):
                 return self._member(base, name, node)
         return None
 
+    def _of_module(self, module: str, name: str, node: ast.AST) -> Value | None:
+        found = self.reader.member(module, name) or self.reader.submodule(module, name)
+        if isinstance(found, Text):
+            self.read(node, ("global", module, name))
+        lazy = self.reader.member(module, "__getattr__") if found is None else None
+        if isinstance(lazy, Function):
+            return self.invoke(lazy, [Text(name)], {}, node)
+        return self.touched(found, node)
+
     def _member(self, base: Object, name: str, node: ast.AST) -> Value | None:
         if self.is_safe(base):
+            kind = base.made_by
+            if isinstance(kind, Class) and not self.reader.instance_value(kind, name)[0]:
+                return self.touched(self.reader.class_member(kind, name, base), node)
             return None
         if isinstance(base.made_by, Class):
             return self._own_member(base, base.made_by, name, node)
         if parts := [part for part in several(base) if isinstance(part, Object)]:
             found = [self._member(part, name, node) for part in parts]
             return next((value for value in found if value is not None), None)
-        if base.resource is None or base.made_by is not None:
+        if base.made_by in tables.NAMESPACES:
+            return self._kept(base, name, dict(base.fields).get(name), node)
+        if base.resource is None or base.made_by in tables.SHARED_CONTAINERS:
+            return None
+        if base.made_by is not None:
+            self.read(node, deeper(base.resource, f".{name}"))
             return None
         if base.element:
             self.look(node, base.resource, "read", one=True, keyed=True)
@@ -66,6 +82,10 @@ class Attributes(Items):
         known, value = self.reader.instance_value(kind, name)
         if not known:
             return self.touched(self.reader.class_member(kind, name, base), node)
+        return self._kept(base, name, value, node)
+
+    def _kept(self, base: Object, name: str, value: Value | None, node: ast.AST) -> Value | None:
+        """Return the attribute *name* of *base* that was set to *value*."""
         if base.resource is None:
             return value
         slot = deeper(base.resource, f".{name}")
@@ -101,6 +121,14 @@ class Attributes(Items):
             self.record(node, resource, "update", "augmented")
         else:
             self.write(node, (resource, False), "set", taint, one=False)
+
+    def attributes(self, base: Value | None) -> list[str]:
+        """Return the names of what may be set on *base* by a name that nobody knows."""
+        if isinstance(base, Object) and base.made_by in tables.NAMESPACES:
+            return [name for name, _ in base.fields]
+        if isinstance(base, Object) and isinstance(base.made_by, Class):
+            return self.reader.attributes(base.made_by)
+        return self.reader.attributes(base) if isinstance(base, Class) else []
 
     def _set_in(self, base: Value | None, name: str) -> Resource | None:
         """Return what an assignment to ``base.name`` sets; None where only this call has it."""

@@ -170,7 +170,9 @@ def guarded(one: Effect, other: Effect) -> bool:
     One out of many, by a key that nobody knows, is the same at both where that key also leads to
     what is touched: who locks an element does not lock what all elements share.
     """
-    common = one.locks & other.locks
+    if _ordered(one, other) or _ordered(other, one):
+        return True
+    common = {lock for lock in one.locks & other.locks if lock[0] not in ("before", "after")}
     if any(SOMEWHERE not in lock[-1] for lock in common):
         return True
     if not (_by_key(one) and _by_key(other)):
@@ -181,6 +183,11 @@ def guarded(one: Effect, other: Effect) -> bool:
         for name in ours.keys() & theirs.keys()
         if SOMEWHERE in name[-1]
     )
+
+
+def _ordered(one: Effect, other: Effect) -> bool:
+    """Tell whether *one* is before an event is set that *other* has waited for."""
+    return any(lock[0] == "before" and ("after", *lock[1:]) in other.locks for lock in one.locks)
 
 
 def _by_key(effect: Effect) -> bool:

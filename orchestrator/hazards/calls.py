@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.expressions import joined_path
-from orchestrator.hazards.frames import GIVEN, Call
-from orchestrator.hazards.items import held, several, slot_of
-from orchestrator.hazards.library import Given, Library
+from orchestrator.hazards.frames import GIVEN, Call, Given
+from orchestrator.hazards.items import held, key_of, several, slot_of
+from orchestrator.hazards.library import Library
 from orchestrator.hazards.values import (
     Class,
     Function,
@@ -19,6 +19,7 @@ from orchestrator.hazards.values import (
     deeper,
     kept_by,
     keyed,
+    placed,
 )
 
 TYPE_CHECKING = False
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.hazards.values import Resource, Value
 
 _BY_KEY = frozenset({"get", "pop", "setdefault"})
+_VIEWS = frozenset({"keys", "values", "items"})
 _TAKES_OUT = frozenset({"pop", "popleft", "popitem"})
 
 
@@ -61,6 +63,7 @@ class Calls(Library):
             starred = [isinstance(argument, ast.Starred) for argument in node.args].index(True)
             given.positional = given.positional[:starred]
         given.taint, self.seen = self.seen, {**before, **self.seen}
+        given.key = key_of(node.args[0], given.at(0)) if node.args else None
         return given
 
     def _of(self, target: Value | None, given: Given, name: str) -> Value | None:
@@ -111,9 +114,10 @@ class Calls(Library):
         summary = self.reader.summary(target, bindings)
         for lock in summary.leaves:
             self.hold(lock)
-        held = frozenset(self.held.items())
+        for event in summary.sets:
+            self.happened(event)
         for spot in summary.decides - {GIVEN}:
-            self.seen[spot] = held
+            self.note(spot, node)
         shared = self._cached(target, node)
         return summary.returned if shared is None else kept_by(summary.returned, shared)
 
@@ -201,9 +205,9 @@ class Calls(Library):
                 return self._of(self.attribute_of(base, name, node), given, name)
         self._of_outside_object(base, name, given)
         if base.resource is None or self.is_safe(base):
-            self.unknown(given, name)
-            self._lock_by_hand(base, name)
-            return Object(_made_by(base, name))
+            self.unknown(given, name, base)
+            self.by_hand(base, name, given)
+            return self._of_one_call(base, name)
         return self._of_shared(base, base.resource, name, given)
 
     def _of_outside_object(self, base: Object, name: str, given: Given) -> None:
@@ -216,13 +220,17 @@ class Calls(Library):
         elif name in tables.SAVERS:
             self.file(given.at(0), "w", given.node)
 
-    def _lock_by_hand(self, base: Object, name: str) -> None:
-        if base.made_by not in tables.LOCKS or base.resource is None:
-            return
-        if name in ("acquire", "__enter__"):
-            self.hold(base.resource)
-        elif name in ("release", "__exit__"):
-            self.held.pop(base.resource, None)
+    def _of_one_call(self, base: Object, name: str) -> Value | None:
+        """Return what a method of an object gives that is safe, or that only this call has."""
+        if base.made_by == "contextvars.ContextVar" and base.resource is not None:
+            default, at = dict(base.fields).get("default"), deeper(base.resource, ".default")
+            own = base.resource[-1] in self.module.contexts
+            return placed(default, at) if name == "get" and default and not own else None
+        if name in ("fileno", "__enter__"):
+            return base
+        if base.made_by == "multiprocessing.get_context":
+            return Object(f"multiprocessing.{name}")
+        return Object(_made_by(base, name))
 
     def _of_shared(self, base: Object, resource: Resource, name: str, given: Given) -> Value | None:
         self._method(base, resource, name, given)
@@ -230,7 +238,10 @@ class Calls(Library):
             if name in _TAKES_OUT and (found := base.parts()):
                 return found[0]  # nobody else has it any more
             return held(base, given.key)
-        if name in ("items", "values"):
+        if name in _VIEWS and base.made_by in tables.SHARED_CONTAINERS:
+            fields = () if name == "keys" else base.fields
+            return Object("view", base.resource, fields=fields)
+        if name in _VIEWS - {"keys"}:
             return Object(None, base.resource, element=True, fields=base.fields)
         return Object(made_by) if (made_by := _made_by(base, name)) == "cursor" else None
 
@@ -246,10 +257,12 @@ class Calls(Library):
         """Record what the method *name* of a shared container, or of something unknown, does."""
         node, made_by = given.node, base.made_by
         if isinstance(made_by, str) and made_by not in tables.SHARED_CONTAINERS:
+            if node in self.pieces and made_by == "builtins.open":
+                self.record(node, resource, "update", "pieces", inside=True)
             if name in tables.METHODS.get(made_by, "").split():
                 how = "stepped" if made_by in tables.ITERATORS else "stateful"
                 self.record(node, resource, "update", how, inside=True)
-            self.unknown(given, name)
+            self.unknown(given, name, base)
             return
         slot = slot_of(base, given.key) if name in _BY_KEY else None
         one = resource[0] != "process"
@@ -271,7 +284,8 @@ class Calls(Library):
         elif name in tables.LOOKS:
             self.look(node, resource, "read", one=True, keyed=by_key)
         elif name in tables.GOES_THROUGH:
-            self.look(node, resource, one=False, keyed=by_key)
+            known = made_by is not None and name in (*_VIEWS, "copy")
+            self.look(node, resource, "read" if known else "iterated", one=known, keyed=by_key)
         if name not in tables.ONE_STEP:
             self.unknown(given, name)
 
@@ -292,7 +306,7 @@ class Calls(Library):
         if name in ("rename", "replace") and len(given.positional) != 1:
             mode = None  # a text's own replace
         if mode is not None:
-            self.file(base, mode, node)
+            self.file(base, mode, node, how="folder" if "dir" in name else "opened")
             if name in ("rename", "replace"):
                 self.file(given.at(0), "w", node)
             return None

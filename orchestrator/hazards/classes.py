@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.hazards.values import Value
 
 _MAX_BASES = 20
+_MOST_ATTRIBUTES = 20
 _ENUMS = frozenset(f"enum.{name}" for name in ("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"))
 
 
@@ -170,6 +171,12 @@ class Classes:
         if meta is not None and self.has(meta, name):
             return self.class_member(meta, name, receiver)
         return Object(None, ("attribute", kind.module, f"{kind.path}.{name}"))
+
+    def attributes(self, kind: Class) -> list[str]:
+        """Return the names of what *kind*, its bases and its instances are known to keep."""
+        bodies = [self.sources.body(b) for b in self.lineage(kind) if isinstance(b, Class)]
+        names = [name for body in bodies for name in (*body.of_instances, *body.values)]
+        return list(dict.fromkeys(names))[:_MOST_ATTRIBUTES]
 
     def is_enum(self, kind: Class) -> bool:
         """Tell whether what the body of *kind* binds are its members."""

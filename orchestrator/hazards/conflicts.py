@@ -73,7 +73,9 @@ class Site:
     def weight(self) -> tuple[int, int, bool, int]:
         """How plainly it shows a race: least first."""
         effect = self.effect
-        kind = {"update": 0, "write": 1, "read": 2}[effect.kind]
+        # of what the process has one, to set it is as plain as to change it
+        writes = 0 if effect.resource[0] == "process" else 1
+        kind = {"update": 0, "write": writes, "read": 2}[effect.kind]
         # the way through fewest calls stands nearest to what the user has named
         return kind, len(effect.calls), effect.atomic, effect.line
 
@@ -136,6 +138,8 @@ class Search:
         for task in self.plan.tasks.values():
             if task.mode != "thread" or task.function is None or task.skip is not None:
                 continue
+            if task.when is not None and not task.when and not isinstance(task.when, str):
+                continue  # with these parameters it never runs
             args = len(task.args) if isinstance(task.args, list | tuple) else None
             kwargs = tuple(task.kwargs) if isinstance(task.kwargs, dict) else None
             joined = task.consume is not None
@@ -217,7 +221,8 @@ class Search:
                 if functions in told or (resource == tables.LIFE and told):
                     continue
                 told.add(functions)
-                yield self._hazard(resource, one.effect, other.effect, tasks)
+                reader = _reader(one.effect, order)
+                yield self._hazard(resource, (one.effect, other.effect, reader), tasks)
 
     def _example(
         self, first: list[list[PlanTask]], second: list[list[PlanTask]]
@@ -231,17 +236,22 @@ class Search:
         return self._examples[key]
 
     def _hazard(
-        self, resource: Resource, one: Effect, other: Effect, tasks: tuple[PlanTask, PlanTask]
+        self,
+        resource: Resource,
+        effects: tuple[Effect, Effect, Effect | None],
+        tasks: tuple[PlanTask, PlanTask],
     ) -> Hazard:
+        one, other, reader = effects
         names, places = [task.name for task in tasks], [self._place(one), self._place(other)]
         if tasks[0].order > tasks[1].order:
             names.reverse()
             places.reverse()
+        folder = "folder" in (one.how, other.how)
         return Hazard(
             (names[0], names[1]),
-            named(resource, self.plan.root),
+            named(resource, self.plan.root, folder=folder),
             (places[0], places[1]),
-            why(one, other),
+            why(one, other, reader),
             ways(resource, one, other),
         )
 
@@ -264,11 +274,24 @@ def _conflict(one: Effect, other: Effect) -> bool:
     """Tell whether two effects on the same resource, in two threads, may harm."""
     if one.kind == other.kind == "read" or one.accepted or other.accepted:
         return False
-    if guarded(one, other) or (one.atomic and other.atomic):
+    if guarded(one, other) or (one.atomic and other.atomic and not _emptied(one, other)):
         return False
+    if one.kind == other.kind == "write" and one.how == other.how and one.how.startswith("set "):
+        return False  # whoever is last, it is the same
     if one.inside != other.inside and one.resource[0] != "process":
         return False
     return not (_makes_once(one, other) or _makes_once(other, one))
+
+
+def _reader(writer: Effect, sites: list[Site]) -> Effect | None:
+    """Return what of *sites* reads what *writer* sets, if anything."""
+    found = (site.effect for site in sites if site.effect.kind == "read")
+    return next((effect for effect in found if _conflict(writer, effect)), None)
+
+
+def _emptied(one: Effect, other: Effect) -> bool:
+    """Tell whether one of them empties what the other expects something in."""
+    return {one.how, other.how} == {"clear", "needed"}
 
 
 def _makes_once(one: Effect, other: Effect) -> bool:

@@ -148,8 +148,8 @@ def _effects(summary: Summary, path: tuple[str, ...]) -> list[Effect]:
 
 def _seen_inside(looks: Looks, locks: frozenset[Resource], given: Looks) -> Looks:
     """Return *looks* of a function as its callers know them, who held *locks* all the time."""
-    found = frozenset((spot, held | locks) for spot, held in looks if spot != GIVEN)
-    return found | given if any(spot == GIVEN for spot, _ in looks) else found
+    found = frozenset((spot, held | locks, at) for spot, held, at in looks if spot != GIVEN)
+    return found | given if any(spot == GIVEN for spot, *_ in looks) else found
 
 
 def _in_place(
@@ -162,9 +162,8 @@ def _in_place(
     """Return *effect* as it is where it was reached: under the locks and checks of the callers."""
     if effect.kind == "write":
         for how, looks in (("checked", guards), ("computed", given if effect.given else ())):
-            for spot, held in looks:
+            for spot, held, at in sorted(looks, key=lambda look: look[2]):
                 if spot == (effect.resource, effect.inside):
-                    return replace(
-                        effect, kind="update", how=how, atomic=False, calls=path, locks=held
-                    )
+                    update = replace(effect, kind="update", how=how, atomic=False, looked=at)
+                    return replace(update, calls=path, locks=held)
     return replace(effect, calls=path, locks=effect.locks | locks) if path else effect

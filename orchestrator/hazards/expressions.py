@@ -199,7 +199,7 @@ class Expressions(Attributes):
                 case ast.Name() | ast.Attribute():
                     value = self.value(part)
                     if isinstance(value, Object) and value.made_by in tables.SHARED_CONTAINERS:
-                        self.escape(value, part)
+                        self.escape(value, part, one=True)
                 case _:
                     self.value(part)
         taint, self.seen = self.seen, {**before, **self.seen}

@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905 - a list of words reads better as words
 """One function being read: its names, the locks held, what it has touched so far."""
 
 from __future__ import annotations
@@ -5,6 +6,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field, replace
 
+from orchestrator.hazards import tables
 from orchestrator.hazards.values import Function, Object, Text, Value, deeper
 
 TYPE_CHECKING = False
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.hazards.values import Resource
 
     Kind = Literal["read", "write", "update"]
-    Looks = frozenset[tuple["Spot", frozenset[Resource]]]
+    Look = tuple[str, int]  # file, line
+    Looks = frozenset[tuple["Spot", frozenset[Resource], Look]]
 
 # What a value was made from: each resource with the locks under which it was read. A lock that is
 # let go and taken again is another: what was read before may be stale.
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 Spot = tuple[tuple[str, ...], bool]
 Taint = dict[Spot, frozenset[tuple[tuple[str, ...], int]]]
 Bindings = tuple[tuple[str, Value], ...]
+# What takes something away, and says so where there is nothing.
+_REMOVES = frozenset("pop popleft popitem remove deleted get get_nowait put_nowait".split())
 # What the caller has made the arguments from.
 GIVEN: Spot = (("given",), False)
 
@@ -39,6 +44,7 @@ class Effect:
     sharing is meant. *how* says in one word what the code does. *inside*: what the object holds is
     touched, and not which object it is. *keyed*: by a key that nobody knows.
     *given*: what is written was made from an argument, or an argument has decided about it.
+    *looked* is where an update has looked before, if elsewhere.
     """
 
     resource: Resource
@@ -53,6 +59,7 @@ class Effect:
     inside: bool = False
     keyed: bool = False
     given: bool = False
+    looked: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Call:
     """A call of a function of the job's own, with what its parameters are bound to.
 
     *guards* is what was looked at to decide about the call, *given* what the arguments were made
-    from, each with the locks held ever since.
+    from, each with the locks held ever since, and where that was.
     """
 
     function: Function
@@ -75,7 +82,8 @@ class Summary:
     """What one function does by itself, and whom it calls.
 
     *given* are the shared objects that it returns or yields, *decides* what that depends on;
-    *yields_under* are the locks held where it yields, *leaves* those still held at its end.
+    *yields_under* are the locks held where it yields, *leaves* those still held at its end, *sets*
+    the events that it sets.
     """
 
     effects: list[Effect] = field(default_factory=list)
@@ -85,6 +93,7 @@ class Summary:
     decides: set[Spot] = field(default_factory=set)
     yields_under: frozenset[Resource] = frozenset()
     leaves: frozenset[Resource] = frozenset()
+    sets: frozenset[Resource] = frozenset()
 
 
 @dataclass
@@ -94,6 +103,46 @@ class State:
     held: dict[Resource, int]
     values: dict[str, Value | None]
     taints: dict[str, Taint]
+
+
+@dataclass
+class Given:
+    """The arguments of a call, read; *taint* is what they were made from.
+
+    *key* is the first as a key in the name of a resource; None where it is not known.
+    """
+
+    node: ast.Call
+    positional: list[Value | None] = field(default_factory=list)
+    keywords: dict[str, Value | None] = field(default_factory=dict)
+    taint: Taint = field(default_factory=dict)
+    key: str | None = None
+
+    def at(self, index: int, name: str = "") -> Value | None:
+        """Return the argument at *index*, or the one called *name*."""
+        if index < len(self.positional):
+            return self.positional[index]
+        return self.keywords.get(name)
+
+    def may_be_true(self, index: int, name: str) -> bool:
+        """Tell whether the argument at *index*, or the one called *name*, may be true."""
+        found = self._written(index, name)
+        return any(not isinstance(value, ast.Constant) or bool(value.value) for value in found)
+
+    def may_be_false(self, index: int, name: str) -> bool:
+        """Tell whether the argument at *index*, or the one called *name*, may be false."""
+        found = self._written(index, name)
+        return any(not isinstance(value, ast.Constant) or not value.value for value in found)
+
+    def has(self, index: int, name: str) -> bool:
+        """Tell whether there may be an argument at *index*, or one called *name*."""
+        return bool(self._written(index, name))
+
+    def _written(self, index: int, name: str) -> list[ast.expr]:
+        """Return what is written for an argument, and whatever may hold it."""
+        found = [keyword.value for keyword in self.node.keywords if keyword.arg in (name, None)]
+        found += [argument for argument in self.node.args if isinstance(argument, ast.Starred)]
+        return found + self.node.args[index : index + 1]
 
 
 class Frame:
@@ -110,9 +159,15 @@ class Frame:
         self.taints: dict[str, Taint] = {}
         self.held: dict[Resource, int] = {}
         self.seen: Taint = {}
+        self.looked: dict[Spot, int] = {}  # in which line
         self.guards: list[Taint] = []
         self.done = Summary()
         self.lines: range = range(0)
+        self.literal = ""  # that the statement assigns
+        self.loops = 0  # around the statement that is read
+        self.lenient = False  # it is caught where there is nothing to take
+        self.pieces: set[ast.AST] = set()  # calls that write what belongs to what was written
+        self.unused: ast.AST | None = None  # the call whose result nobody looks at
         self._holds = 0
 
     def record(
@@ -153,7 +208,7 @@ class Frame:
     def read(self, node: ast.AST, resource: Resource, how: str = "read") -> None:
         """Record that a name or slot is read. What is computed from now on depends on it."""
         self.record(node, resource, "read", how, atomic=True)
-        self.seen[resource, False] = frozenset(self.held.items())
+        self.note((resource, False), node)
 
     def look(
         self,
@@ -166,7 +221,12 @@ class Frame:
     ) -> None:
         """Record a look at what an object holds; with *one*, in a single step."""
         self.record(node, resource, "read", how, atomic=one, inside=True, keyed=keyed)
-        self.seen[resource, True] = frozenset(self.held.items())
+        self.note((resource, True), node)
+
+    def note(self, spot: Spot, node: ast.AST) -> None:
+        """Note that what is computed from now on depends on *spot*, which *node* has looked at."""
+        self.seen[spot] = frozenset(self.held.items())
+        self.looked[spot] = getattr(node, "lineno", 0)
 
     def write(
         self,
@@ -183,8 +243,9 @@ class Frame:
         It is an update where that, or a condition that it stands under, has looked at *spot*.
         """
         resource, inside = spot
+        how = f"{how} {self.literal}" if self.literal and how == "set" else how
         source, found = taint.get(spot), "computed"
-        for guard in self.guards:
+        for guard in () if self.lenient and how in _REMOVES else self.guards:
             if spot in guard:
                 source, found = guard[spot], "checked"
         if source is None:
@@ -195,15 +256,21 @@ class Frame:
             self.done.effects.append(replace(wrote, given=given))
             return
         update = self.effect(node, resource, "update", found, inside=inside, keyed=keyed)
-        self.done.effects.append(replace(update, locks=self.still(source)))
+        looked = self.looked.get(spot, update.line)
+        place = (update.file, looked) if looked != update.line else None
+        self.done.effects.append(replace(update, locks=self.still(source), looked=place))
 
     def still(self, source: frozenset[tuple[Resource, int]]) -> frozenset[Resource]:
         """Return which of the locks of *source* have been held ever since."""
         return frozenset(lock for lock, hold in source if self.held.get(lock) == hold)
 
     def looks(self, taint: Taint) -> Looks:
-        """Return what *taint* has looked at, each with the locks held ever since."""
-        return frozenset((spot, self.still(source)) for spot, source in taint.items())
+        """Return what *taint* has looked at, each with the locks held ever since, and where."""
+        file, looked = self.module.file, self.looked
+        return frozenset(
+            (spot, self.still(source), (file, looked.get(spot, 0)))
+            for spot, source in taint.items()
+        )
 
     def hold(self, lock: Resource) -> None:
         """Take *lock*; one that is held already is held on."""
@@ -299,6 +366,8 @@ def either(one: Value | None, other: Value | None) -> Value | None:
     """Return what something stands for that is *one* or *other*: of texts, nobody knows which."""
     if one == other:
         return one
+    if any(isinstance(v, Object) and v.made_by in tables.LOCKS for v in (one, other)):
+        return None if one is not None and other is not None else one or other
     for value in (one, other):
         if isinstance(value, Object) and value.resource is not None:
             return value

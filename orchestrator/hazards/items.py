@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from orchestrator.hazards.frames import Taint
     from orchestrator.hazards.values import Resource, Value
 
+_SEQUENCES = frozenset({"list", "tuple"})  # a slice of one is another
+
 
 class Items(Frame):
     """Reads what containers hold."""
@@ -74,11 +76,11 @@ class Items(Frame):
             )
         return value.made_by in tables.SAFE
 
-    def escape(self, value: Value | None, node: ast.AST) -> None:
-        """Record that somebody who is not followed looks through *value*."""
+    def escape(self, value: Value | None, node: ast.AST, *, one: bool = False) -> None:
+        """Record that somebody who is not followed looks through *value*, or in *one* step."""
         if isinstance(value, Object) and value.resource is not None and not self.is_safe(value):
-            one = value.element or keyed(value.resource)
-            self.look(node, value.resource, one=one, keyed=one)
+            by_key = value.element or keyed(value.resource)
+            self.look(node, value.resource, one=one or by_key, keyed=by_key)
 
     def _subscript(self, node: ast.Subscript) -> Value | None:
         if isinstance(node.value, ast.Call) and _is_globals(node.value):
@@ -94,25 +96,55 @@ class Items(Frame):
         if base.resource is None or self.is_safe(base):
             return None if isinstance(node.slice, ast.Slice) else held(base, key)
         if isinstance(base.made_by, Class):
-            method = self.reader.method(base.made_by, "__getitem__")
-            if method is not None:
-                return self.invoke(method, [None], {}, node, base)
+            found, value = self._own_item(base, base.made_by, node)
+            if found:
+                return value
         if isinstance(node.slice, ast.Slice):
-            self.look(node, base.resource, "read", one=False, keyed=base.element)
-            return Object(None, base.resource, element=True, fields=base.fields)
+            return self._slice(base, base.resource, node)
         return self.item(base, key, node)
+
+    def _own_item(self, base: Object, kind: Class, node: ast.AST) -> tuple[bool, Value | None]:
+        """Return whether *kind* says itself what an item is, and what it gives."""
+        if (method := self.reader.method(kind, "__getitem__")) is not None:
+            return True, self.invoke(method, [None], {}, node, base)
+        method = self.reader.method(kind, "__missing__")
+        if method is None or base.resource is None:
+            return False, None
+        self.guards.append({(base.resource, True): frozenset(self.held.items())})
+        value = self.invoke(method, [None], {}, node, base)
+        self.guards.pop()
+        return True, value
+
+    def _slice(self, base: Object, resource: Resource, node: ast.AST) -> Value:
+        copied = base.made_by in _SEQUENCES
+        self.look(node, resource, "read", one=copied, keyed=base.element)
+        if copied:
+            return Object(base.made_by, fields=base.fields)
+        return Object(None, resource, element=True, fields=base.fields)
 
     def item(self, base: Object, key: str | None, node: ast.AST) -> Value | None:
         """Return what *base* holds at *key*, and record the look at it."""
         resource = base.resource
         assert resource is not None
-        slot = slot_of(base, key)
+        slot, missing = slot_of(base, key), dict(base.fields).get("missing")
+        if missing is not None and isinstance(node, ast.Subscript):
+            return self._missing(base, missing, node)
+        how = "needed" if isinstance(node, ast.Subscript) and not self.lenient else "read"
         if slot is None:
-            self.look(node, resource, "read", one=True, keyed=True)
+            self.look(node, resource, how, one=True, keyed=True)
         else:
-            self.record(node, resource, "read", "read", atomic=True, inside=True, keyed=True)
+            self.record(node, resource, "read", how, atomic=True, inside=True, keyed=True)
             self.read(node, slot)
         return held(base, key)
+
+    def _missing(self, base: Object, factory: Value, node: ast.AST) -> Value | None:
+        """Return what the mapping *base* holds; code of the job makes it where it lacks."""
+        assert base.resource is not None
+        self.record(node, base.resource, "update", "checked", inside=True, keyed=True)
+        made: Value | None = Object(factory) if isinstance(factory, Class) else None
+        if isinstance(factory, Function):
+            made = self.invoke(factory, [], {}, node, factory.receiver)
+        return placed(made, deeper(base.resource, SOMEWHERE)) if says(made) and made else held(base)
 
     def key(self, node: ast.AST | None) -> str | None:
         """Read the key that *node* is; return it as it stands in the name of a resource."""

@@ -114,7 +114,7 @@ class Overlaps:
             return self._beside(one)
         if one.name == other.name:
             return self._fit(one, one)  # other instances of it
-        if not self._fit(one, other):
+        if not self._fit(one, other) or _exclusive(one, other):
             return False
         pipeline = self._pipeline.get(one.name)
         if pipeline is not None and pipeline == self._pipeline.get(other.name):
@@ -157,6 +157,14 @@ class Overlaps:
                 self.steps += 1
                 stack.extend(ways.get(one, ()))
         return found
+
+
+def _exclusive(one: PlanTask, other: PlanTask) -> bool:
+    """Tell whether one runs only where something failed, without which the other does not run."""
+    for first, second in ((one, other), (other, one)):
+        if first.run_when == "failed" and second.run_when == "succeeded":
+            return set(first.needs) <= set(second.needs)
+    return False
 
 
 def _some(tasks: Sequence[PlanTask]) -> Iterable[PlanTask]:

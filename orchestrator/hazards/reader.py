@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.hazards.frames import Bindings
     from orchestrator.hazards.sources import Module
-    from orchestrator.hazards.values import Value
+    from orchestrator.hazards.values import Resource, Value
 
 MAX_DEPTH = 20
 MAX_SUMMARIES = 4000
@@ -227,16 +227,30 @@ class Reader(Classes):
     def _decorate(self, function: Function) -> Function:
         found = replace(function, bare=True)
         assert not isinstance(function.node, ast.Lambda)
+        holder = ("attribute", function.module, function.path)
         for node in reversed(function.node.decorator_list):
             decorator = self.evaluate(function.module, node)
-            if not isinstance(decorator, Function):
-                continue
-            made = self.summary(decorator, self.bindings(decorator, [found], {})).returned
-            if isinstance(made, Function) and made.node is not found.node:
-                holder = ("attribute", function.module, function.path)
-                receiver = function.receiver
+            if isinstance(decorator, Class):
+                made: Value | None = Object(
+                    decorator, holder, fields=self.fields(decorator, [found], {})
+                )
+            else:
+                caller = self._called(decorator, holder)
+                if caller is None:
+                    continue
+                made = self.summary(caller, self.bindings(caller, [found], {})).returned
+            made = self._called(made, holder)
+            if made is not None and made.node is not found.node:
+                receiver = made.receiver or function.receiver
                 found = replace(made, holder=holder, bare=True, receiver=receiver)
         return found
+
+    def _called(self, value: Value | None, holder: Resource) -> Function | None:
+        """Return the function that a call of *value*, which *holder* keeps, is one of."""
+        if isinstance(value, Object) and isinstance(value.made_by, Class):
+            method = self.method(value.made_by, "__call__")
+            return self.bound(method, kept_by(value, holder)) if method else None
+        return value if isinstance(value, Function) else None
 
     def is_context_manager(self, function: Function) -> bool:
         """Tell whether *function* is decorated to stand in a ``with``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tokenize
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MARK = "# orch: shared"
 # Stands for what is bound to a name, and not written out.
 _UNKNOWN = ast.Constant(None)
+_SET = re.compile(r"(\w+)\.set\(")
 _PUTS = frozenset({"append", "appendleft", "insert", "add", "setdefault"})
 
 
@@ -27,7 +29,9 @@ class Module:
 
     *names* are what its top level binds: definitions, imports and values. *rebound* are values that
     functions bind to names which they declare ``global``. *filled* are what is put into containers,
-    by their names. *accepted* are the lines with the mark that says that sharing is meant.
+    by their names. *patched* is what functions set of other modules, as it is written; *contexts*
+    are the names that ``.set`` is called on. *accepted* are the lines with the mark that says that
+    sharing is meant.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Module:
     names: dict[str, ast.AST] = field(default_factory=dict)
     rebound: dict[str, list[ast.expr]] = field(default_factory=dict)
     filled: dict[str, list[ast.expr]] = field(default_factory=dict)
+    patched: set[str] = field(default_factory=set)
+    contexts: frozenset[str] = frozenset()
     stars: list[ast.ImportFrom] = field(default_factory=list)
     accepted: frozenset[int] = frozenset()
     is_package: bool = False
@@ -98,11 +104,14 @@ class Sources:
         if MARK in text:
             lines = enumerate(text.split("\n"), 1)
             found.accepted = frozenset(number for number, line in lines if MARK in line)
+        if "ContextVar" in text:
+            found.contexts = frozenset(_SET.findall(text))
         for node in statements(tree.body):
             _bind(node, found)
         for part in ast.walk(tree):
             if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
                 _rebind(part, found)
+                found.patched.update(_patched(part, found))
             for container, value in _put(part):
                 if isinstance(container, ast.Name):
                     found.filled.setdefault(container.id, []).append(value)
@@ -278,6 +287,16 @@ def _bind(node: ast.stmt, found: Module) -> None:  # noqa: C901 - a case for eac
 
 def _name_all(bound: Iterator[tuple[ast.expr, ast.expr]], found: Module) -> None:
     found.names |= {t.id: value for t, value in bound if isinstance(t, ast.Name)}
+
+
+def _patched(function: ast.FunctionDef | ast.AsyncFunctionDef, module: Module) -> Iterator[str]:
+    """Yield the attributes of imported names that *function* sets."""
+    for part in ast.walk(function):
+        for target in part.targets if isinstance(part, ast.Assign) else ():
+            match target:
+                case ast.Attribute(value=ast.Name(id=name), attr=attribute):
+                    if isinstance(module.names.get(name), ast.Import):
+                        yield f"{name}.{attribute}"
 
 
 def _rebind(function: ast.FunctionDef | ast.AsyncFunctionDef, found: Module) -> None:

@@ -103,14 +103,14 @@ class Stores(Calls):
             if augmented:
                 self.record(target, slot, "update", "augmented")
             else:
-                self.write(target, (slot, False), "set", taint, one=whole)
+                self.write(target, (slot, False), how, taint, one=whole)
         elif augmented:
             self.record(target, base.resource, "update", "augmented", inside=True, keyed=one)
         else:
             by_key = one
             one = one and base.resource[0] != "process"
             spot = (base.resource, True)
-            self.write(target, spot, "set", {**key_taint, **taint}, one=one, keyed=by_key)
+            self.write(target, spot, how, {**key_taint, **taint}, one=one, keyed=by_key)
 
     def augment(self, node: ast.AugAssign) -> None:
         """Record what an assignment such as ``+=`` changes."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # An exception that says that something was not there: who catches it has looked.
 _MISSED = frozenset({"KeyError", "IndexError", "AttributeError", "LookupError", "NameError"})
+_NOTHING_THERE = _MISSED | {"Empty", "Full", "ValueError", "Exception", "BaseException"}
 # Methods of a mapping that give what it keeps, and leave it there: locks, where it is entered.
 _KEPT = frozenset({"get", "setdefault"})
 
@@ -48,7 +49,12 @@ class Walker(Stores):
     def block(self, body: list[ast.stmt]) -> None:
         """Read statements in order; what a check that leaves early has seen guards those after."""
         guards = len(self.guards)
+        wrote: set[str] = set()
         for node in body:
+            if isinstance(node, ast.Expr) and (handle := _written_to(node.value)):
+                if handle in wrote:
+                    self.pieces.add(node.value)
+                wrote.add(handle)
             self._statement(node)
         del self.guards[guards:]
 
@@ -66,8 +72,10 @@ class Walker(Stores):
         match node:
             case ast.Assign(targets=targets, value=value):
                 made, taint = self.made_from(value)
+                self.literal = repr(value.value) if isinstance(value, ast.Constant) else ""
                 for target in targets:
                     self.store(target, value, made, taint)
+                self.literal = ""
             case ast.AnnAssign(target=target, value=ast.expr() as value):
                 made, taint = self.made_from(value)
                 self.store(target, value, made, taint)
@@ -101,6 +109,9 @@ class Walker(Stores):
                 self.importing(node)
             case ast.Global() | ast.Nonlocal() | ast.Pass():
                 pass
+            case ast.Expr(value=value):
+                self.unused = value
+                self.value(value)
             case _:
                 for child in ast.iter_child_nodes(node):
                     self.value(child)
@@ -128,7 +139,9 @@ class Walker(Stores):
 
     def _repeated(self, taint: Taint, body: list[ast.stmt]) -> None:
         before = self.state()
+        self.loops += 1
         self._guarded(taint, body)
+        self.loops -= 1
         self.go_on([replace(before, held=dict(self.held)), self.state()])
 
     def _if(self, node: ast.If) -> None:
@@ -192,8 +205,10 @@ class Walker(Stores):
 
     def _try(self, node: ast.Try | ast.TryStar) -> None:
         before, self.seen = self.seen, {}
-        start = self.state()
+        start, lenient = self.state(), self.lenient
+        self.lenient = lenient or any(map(_catches, node.handlers))
         self.block(node.body)
+        self.lenient = lenient
         taint, self.seen = self.seen, {**before, **self.seen}
         broken = [start, self.state()]
         self.block(node.orelse)
@@ -223,13 +238,19 @@ class Walker(Stores):
                 entered.append(value)
             if item.optional_vars is not None:
                 self.store(item.optional_vars, None, result, self.seen)
+        lenient = self.lenient
+        self.lenient = lenient or any(map(_suppresses, node.items))
         self.block(node.body)
+        self.lenient = lenient
         for value in entered:
             assert isinstance(value.made_by, Class)
             method = self.reader.method(value.made_by, "__exit__")
             if method is not None:
                 self.invoke(method, [None, None, None], {}, node, value)
-        self.held = {lock: hold for lock, hold in self.held.items() if lock in held}
+        kept = {
+            lock: hold for lock, hold in self.held.items() if lock in held or lock[0] == "after"
+        }
+        self.held = kept
 
     def _context(self, node: ast.expr) -> Value | None:
         calls = len(self.done.calls)
@@ -245,6 +266,28 @@ class Walker(Stores):
                 for lock in self.reader.summary(call.function, call.bindings).yields_under:
                     self.hold(lock)
         return value if not isinstance(value, Text) else None
+
+
+def _written_to(node: ast.expr) -> str:
+    """Return what *node* calls ``write`` of, as it is written; nothing where it does not."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=handle, attr="write")):
+            return ast.unparse(handle)
+    return ""
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    """Tell whether *handler* catches that there was nothing to take."""
+    return handler.type is None or not _NOTHING_THERE.isdisjoint(_names(handler.type))
+
+
+def _suppresses(item: ast.withitem) -> bool:
+    call = item.context_expr
+    return (
+        isinstance(call, ast.Call)
+        and ast.unparse(call.func).endswith("suppress")
+        and any(not _NOTHING_THERE.isdisjoint(_names(argument)) for argument in call.args)
+    )
 
 
 def _leaves(body: list[ast.stmt]) -> bool:
@@ -264,4 +307,5 @@ def _names_of(parameters: list[ast.arg | None]) -> set[str]:
 
 
 def _names(node: ast.AST) -> set[str]:
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return names | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
