@@ -10,7 +10,7 @@ from orchestrator.hazards import Hazard, Place, Search, effects_of, hazards, sou
 from orchestrator.hazards.overlap import MAX_STEPS
 from orchestrator.hazards.values import Nested
 from orchestrator.plan.model import Pipeline, Plan, PlanTask
-from orchestrator.plan.templates import Template, parse
+from orchestrator.plan.templates import Template, compiled, parse
 from tests.builder import Builder
 
 CASES = Path(__file__).parent / "hazards"
@@ -29,20 +29,7 @@ def _header(path: Path, key: str) -> str:
 
 def plan_of(path: Path) -> Plan:
     """Return the plan that the comments at the head of a case state."""
-    tasks = {}
-    for order, (name, function) in enumerate(re.findall(r"(\w+)=([\w.]+)", _header(path, "tasks"))):
-        reference = f"{path.stem}:{function}"
-        tasks[name] = PlanTask(name=name, order=order, mode="thread", function=reference)
-    for name, need in re.findall(r"(\w+)->(\w+)", _header(path, "needs")):
-        tasks[name].needs = (*tasks[name].needs, need)
-    for name, args in re.findall(r"(\w+)=(\[.*?\])", _header(path, "args")):
-        tasks[name].args = json.loads(args)
-    for name, kwargs in re.findall(r"(\w+)=(\{.*?\})", _header(path, "kwargs")):
-        tasks[name].kwargs = json.loads(kwargs)
-    for name, mode in re.findall(r"(\w+)=(\w+)", _header(path, "modes")):
-        tasks[name].mode = mode  # type: ignore[assignment]
-    for name in _header(path, "many").split():
-        tasks[name].replicas = 2
+    tasks = _tasks_of(path)
     for name, other in re.findall(r"(\w+)->(\w+)", _header(path, "queue")):
         tasks[name].publish = tasks[other].consume = "q"
     capacities = {}
@@ -53,6 +40,29 @@ def plan_of(path: Path) -> Plan:
     plan = Plan("case", str(path.parent), tasks, threads=int(_header(path, "threads") or 8))
     plan.resources = capacities  # type: ignore[attr-defined]
     return plan
+
+
+def _tasks_of(path: Path) -> dict[str, PlanTask]:
+    tasks = {}
+    for order, (name, function) in enumerate(re.findall(r"(\w+)=([\w.]+)", _header(path, "tasks"))):
+        reference = f"{path.stem}:{function}"
+        tasks[name] = PlanTask(name=name, order=order, mode="thread", function=reference)
+    for name, need in re.findall(r"(\w+)->(\w+)", _header(path, "needs")):
+        tasks[name].needs = (*tasks[name].needs, need)
+    for name, args in re.findall(r"(\w+)=(\[.*?\])", _header(path, "args")):
+        tasks[name].args = compiled(json.loads(args))
+    for name, items in re.findall(r"(\w+)=(\[.*?\])", _header(path, "items")):
+        tasks[name].items = json.loads(items)
+    for key in ("mode", "run_when"):
+        for name, word in re.findall(r"(\w+)=(\w+)", _header(path, key.replace("_", " "))):
+            setattr(tasks[name], key, word)
+    for name in _header(path, "never").split():
+        tasks[name].when = False
+    for name, kwargs in re.findall(r"(\w+)=(\{.*?\})", _header(path, "kwargs")):
+        tasks[name].kwargs = json.loads(kwargs)
+    for name in _header(path, "many").split():
+        tasks[name].replicas = 2
+    return tasks
 
 
 def _marked(path: Path) -> set[tuple[str, int]]:

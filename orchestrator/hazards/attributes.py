@@ -79,6 +79,8 @@ class Attributes(Items):
         for field, given in base.fields:
             if field == name:
                 return self.touched(given, node)
+        if (lock := self.reader.same_as(kind, name)) is not None:
+            return self._own_member(base, kind, lock, node)
         known, value = self.reader.instance_value(kind, name)
         if not known:
             return self.touched(self.reader.class_member(kind, name, base), node)

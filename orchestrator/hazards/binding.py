@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from orchestrator.errors import TemplateError
 from orchestrator.hazards.library import kind_of
-from orchestrator.hazards.values import HOLE, SOMEWHERE, before_keys, keyed, keys_in, with_keys
+from orchestrator.hazards.values import HOLE, SOMEWHERE, keyed, keys_in, with_keys
 from orchestrator.plan import templates
 
 TYPE_CHECKING = False
@@ -94,14 +94,16 @@ def _filled(effect: Effect, said: dict[Text, Any]) -> Effect | None:
     locks = frozenset(_lock(lock, said) for lock in effect.locks)
     effect = replace(effect, locks=locks)
     if resource[0] == "file":
-        known = all(isinstance(said[key], str) and said[key] for key in keys)
+        texts = all(isinstance(said[key], str) and said[key] for key in keys)
         path = with_keys(resource, lambda key: str(said[key]))
-        return replace(effect, resource=path) if known and HOLE not in path[-1] else None
+        return replace(effect, resource=path) if texts and HOLE not in path[-1] else None
     if any(said[key] is _ANOTHER for key in keys):
         return None
-    if any(said[key] is _NOTHING for key in keys):
-        return replace(effect, resource=before_keys(resource), inside=True, keyed=True)
-    return replace(effect, resource=with_keys(resource, lambda key: repr(said[key])))
+    known = with_keys(resource, lambda key: "…" if said[key] is _NOTHING else repr(said[key]))
+    if known[-1].endswith(SOMEWHERE) and not effect.inside:
+        container = (*known[:-1], known[-1].removesuffix(SOMEWHERE))
+        return replace(effect, resource=container, inside=True, keyed=True)
+    return replace(effect, resource=known)
 
 
 def _lock(lock: Resource, said: dict[Text, Any]) -> Resource:

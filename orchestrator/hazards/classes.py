@@ -122,6 +122,16 @@ class Classes:
                     return True, self.filled(value, base.module, body.filled.get(name, ()))
         return False, None
 
+    def same_as(self, kind: Class, name: str) -> str | None:
+        """Return the attribute whose lock a condition, the attribute *name*, goes by."""
+        bases = (base for base in self.lineage(kind) if isinstance(base, Class))
+        for body in map(self.sources.body, bases):
+            match body.of_instances.get(name):
+                case ast.Call(func=func, args=[ast.Attribute(value=ast.Name(), attr=lock), *_]):
+                    condition = ast.unparse(func).endswith("Condition") and lock != name
+                    return lock if condition else None
+        return None
+
     def filled(self, value: Value | None, module: str, put: Sequence[ast.expr]) -> Value | None:
         """Return *value*, a container, with what is *put* into it, where that is of own classes."""
         if not isinstance(value, Object) or value.made_by not in tables.SHARED_CONTAINERS:

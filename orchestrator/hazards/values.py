@@ -217,11 +217,6 @@ def keys_in(resource: Resource) -> list[Text]:
     return [_text(found) for found in _KEY.finditer(resource[-1])]
 
 
-def before_keys(resource: Resource) -> Resource:
-    """Return what holds the key in the name of *resource* that a task will say."""
-    return (*resource[:-1], resource[-1].partition(_MARK)[0].rpartition("[")[0])
-
-
 def kept_by(value: Value | None, resource: Resource) -> Value:
     """Return *value* as it is once *resource* holds it, and not one call alone."""
     if isinstance(value, Object):
