@@ -112,6 +112,8 @@ class Calls(Library):
         given = self.looks(taint or {})
         self.done.calls.append(Call(target, bindings, frozenset(self.held), guards, given))
         summary = self.reader.summary(target, bindings)
+        for lock in summary.frees:
+            self.held.pop(lock, None)
         for lock in summary.leaves:
             self.hold(lock)
         for event in summary.sets:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Of what is touched at more places than this, the rest is left out: the first will be told anyway.
 MAX_SITES = 60
+_WHOLE = frozenset({"computed", "augmented"})
 
 
 @dataclass(frozen=True)
@@ -295,10 +296,13 @@ def _emptied(one: Effect, other: Effect) -> bool:
 
 
 def _makes_once(one: Effect, other: Effect) -> bool:
-    """Tell whether *one* makes something under a lock if it lacks, and *other* just looks at it.
+    """Tell whether *one* makes something under a lock, and *other* just looks at it.
 
-    Whoever looks without the lock sees nothing or all of it, and tries again under the lock.
+    Whoever looks without the lock sees all of what was there, or all of what was made; where it was
+    made because it lacked, who sees nothing tries again under the lock.
     """
+    if one.kind == "update" and one.how in _WHOLE and one.locks and not one.inside:
+        return other.kind == "read" and other.atomic
     made = one.kind == "update" and one.how == "checked" and bool(one.locks)
     return made and other.kind == "read" and other.atomic
 

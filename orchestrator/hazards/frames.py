@@ -82,8 +82,8 @@ class Summary:
     """What one function does by itself, and whom it calls.
 
     *given* are the shared objects that it returns or yields, *decides* what that depends on;
-    *yields_under* are the locks held where it yields, *leaves* those still held at its end, *sets*
-    the events that it sets.
+    *yields_under* are the locks held where it yields, *leaves* those still held at its end,
+    *frees* those of its callers that it lets go, *sets* the events that it sets.
     """
 
     effects: list[Effect] = field(default_factory=list)
@@ -93,6 +93,7 @@ class Summary:
     decides: set[Spot] = field(default_factory=set)
     yields_under: frozenset[Resource] = frozenset()
     leaves: frozenset[Resource] = frozenset()
+    frees: frozenset[Resource] = frozenset()
     sets: frozenset[Resource] = frozenset()
 
 

@@ -46,7 +46,8 @@ class Locks(Expressions):
             if waits or given.node is not self.unused:
                 self.hold(lock)
         elif name in ("release", "__exit__"):
-            self.held.pop(lock, None)
+            if self.held.pop(lock, None) is None:
+                self.done.frees |= {lock}
         elif name in ("wait", "wait_for") and lock in self.held:
             del self.held[lock]  # others have it meanwhile
             self.hold(lock)
