@@ -47,7 +47,7 @@ class Attributes(Items):
     def _member(self, base: Object, name: str, node: ast.AST) -> Value | None:
         if self.is_safe(base):
             kind = base.made_by
-            if isinstance(kind, Class) and not self.reader.instance_value(kind, name)[0]:
+            if isinstance(kind, Class) and self.reader.is_shared(kind, name):
                 return self.touched(self.reader.class_member(kind, name, base), node)
             return None
         if isinstance(base.made_by, Class):

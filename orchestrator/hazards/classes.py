@@ -199,6 +199,13 @@ class Classes:
         bodies = (self.sources.body(base) for base in self.lineage(kind) if isinstance(base, Class))
         return any(name in body.methods or name in body.values for body in bodies)
 
+    def is_shared(self, kind: Class, name: str) -> bool:
+        """Tell whether all instances of *kind* have the same value *name*."""
+        bodies = [self.sources.body(b) for b in self.lineage(kind) if isinstance(b, Class)]
+        return any(name in body.values for body in bodies) and not any(
+            name in body.of_instances for body in bodies
+        )
+
     def holder_of(self, kind: Class, name: str) -> Class:
         """Return where an assignment to *name* of *kind* is seen: there, or where it stood."""
         for base in self.lineage(kind):

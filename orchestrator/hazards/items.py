@@ -71,7 +71,7 @@ class Items(Frame):
         """Tell whether several threads may use *value* at once."""
         if isinstance(value.made_by, Class):
             return any(
-                isinstance(base, Outside) and base.dotted in tables.SAFE
+                isinstance(base, Outside) and base.dotted in tables.SAFE - {"builtins.object"}
                 for base in self.reader.lineage(value.made_by)
             )
         return value.made_by in tables.SAFE

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.classes import Classes
-from orchestrator.hazards.frames import Summary, is_fresh
+from orchestrator.hazards.frames import Summary, is_fresh, locals_of
 from orchestrator.hazards.sources import imported, named
 from orchestrator.hazards.values import Class, Function, Object, Outside, Own, Text, kept_by
 from orchestrator.hazards.walker import Walker
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.hazards.frames import Bindings
     from orchestrator.hazards.sources import Module
-    from orchestrator.hazards.values import Resource, Value
+    from orchestrator.hazards.values import Definition, Resource, Value
 
 MAX_DEPTH = 20
 MAX_SUMMARIES = 4000
@@ -33,6 +33,8 @@ class Reader(Classes):
         self._decorated: dict[Function, Function] = {}
         self._evaluated: dict[tuple[str, ast.AST], Value | None] = {}
         self._mentioned: dict[ast.AST, frozenset[str]] = {}
+        self._scopes: dict[Definition, tuple[tuple[str, str], ...]] = {}
+        self._generators: dict[Definition, bool] = {}
         # what was cut short, by its name, and what was not begun
         self._failed: set[str] = set()
         self._skipped: set[tuple[Function, Bindings]] = set()
@@ -145,6 +147,17 @@ class Reader(Classes):
             self._mentioned[node] = frozenset(names)
         return self._mentioned[node]
 
+    def scopes(self, node: Definition) -> tuple[tuple[str, str], ...]:
+        """Return the names that *node* binds, each with ``local``, ``global`` or ``nonlocal``."""
+        if node not in self._scopes:
+            self._scopes[node] = tuple(locals_of(node))
+        return self._scopes[node]
+
+    def _is_generator(self, node: Definition) -> bool:
+        if node not in self._generators:
+            self._generators[node] = _yields(node)
+        return self._generators[node]
+
     # functions
 
     def summary(self, function: Function, bindings: Bindings) -> Summary:
@@ -173,7 +186,7 @@ class Reader(Classes):
             found = walker.done
         finally:
             self._depth -= 1
-        if _is_generator(function.node) and not self.is_context_manager(function):
+        if self._is_generator(function.node) and not self.is_context_manager(function):
             found.returned = Object("generator")
         self._summaries[key] = found
         return found
@@ -279,7 +292,7 @@ def _defaults(spec: ast.arguments) -> list[tuple[str, ast.expr]]:
     return found
 
 
-def _is_generator(node: ast.AST) -> bool:
+def _yields(node: ast.AST) -> bool:
     stack: list[ast.AST] = []
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         stack += node.body

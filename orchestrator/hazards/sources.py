@@ -29,7 +29,7 @@ class Module:
 
     *names* are what its top level binds: definitions, imports and values. *rebound* are values that
     functions bind to names which they declare ``global``. *filled* are what is put into containers,
-    by their names. *patched* is what functions set of other modules, as it is written; *contexts*
+    by their names. *patched* is what is set of other modules, as it is written; *contexts*
     are the names that ``.set`` is called on. *accepted* are the lines with the mark that says that
     sharing is meant.
     """
@@ -109,12 +109,7 @@ class Sources:
         for node in statements(tree.body):
             _bind(node, found)
         for part in ast.walk(tree):
-            if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
-                _rebind(part, found)
-                found.patched.update(_patched(part, found))
-            for container, value in _put(part):
-                if isinstance(container, ast.Name):
-                    found.filled.setdefault(container.id, []).append(value)
+            _look_at(part, found)
         return found
 
     def _own_file(self, name: str) -> Path | None:
@@ -289,14 +284,24 @@ def _name_all(bound: Iterator[tuple[ast.expr, ast.expr]], found: Module) -> None
     found.names |= {t.id: value for t, value in bound if isinstance(t, ast.Name)}
 
 
-def _patched(function: ast.FunctionDef | ast.AsyncFunctionDef, module: Module) -> Iterator[str]:
-    """Yield the attributes of imported names that *function* sets."""
-    for part in ast.walk(function):
-        for target in part.targets if isinstance(part, ast.Assign) else ():
-            match target:
-                case ast.Attribute(value=ast.Name(id=name), attr=attribute):
-                    if isinstance(module.names.get(name), ast.Import):
-                        yield f"{name}.{attribute}"
+def _look_at(node: ast.AST, found: Module) -> None:
+    """Note what *node*, anywhere in the module, does to names of its top level."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        _rebind(node, found)
+    elif isinstance(node, ast.Assign | ast.Call):
+        found.patched.update(_patched(node, found))
+        for container, value in _put(node):
+            if isinstance(container, ast.Name):
+                found.filled.setdefault(container.id, []).append(value)
+
+
+def _patched(node: ast.Assign | ast.Call, module: Module) -> Iterator[str]:
+    """Yield the attributes of imported names that *node* sets."""
+    for target in node.targets if isinstance(node, ast.Assign) else ():
+        match target:
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute):
+                if isinstance(module.names.get(name), ast.Import):
+                    yield f"{name}.{attribute}"
 
 
 def _rebind(function: ast.FunctionDef | ast.AsyncFunctionDef, found: Module) -> None:

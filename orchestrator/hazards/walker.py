@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.frames import GIVEN, Summary, is_fresh, locals_of
+from orchestrator.hazards.frames import GIVEN, Summary, is_fresh
 from orchestrator.hazards.stores import Stores
 from orchestrator.hazards.values import Class, Function, Object, Text
 
@@ -27,7 +27,7 @@ class Walker(Stores):
 
     def walk(self, node: Definition, bindings: Bindings) -> Summary:
         """Return what the function does by itself, and whom it calls."""
-        for name, scope in locals_of(node):
+        for name, scope in self.reader.scopes(node):
             where = {"local": self.local, "global": self.globals, "nonlocal": self.nonlocals}
             where[scope].add(name)
         spec = node.args
