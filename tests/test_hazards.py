@@ -95,7 +95,7 @@ def test_seeded_races_are_found() -> None:
     """Both lines of at least 95 % of the known races are named; which are not is known."""
     races = cases("races")
     assert [path.stem for path in races if not _found(path)] == MISSES
-    assert len(races) >= 110
+    assert len(races) >= 160
     assert len(MISSES) <= 0.05 * len(races)
 
 
@@ -103,7 +103,7 @@ def test_harmless_code_is_left_alone() -> None:
     """Less than 5 % of harmless cases are suspected; which is known."""
     harmless = cases("harmless")
     assert [path.stem for path in harmless if hazards(plan_of(path))] == FALSE_ALARMS
-    assert len(harmless) >= 100
+    assert len(harmless) >= 140
     assert len(FALSE_ALARMS) < 0.05 * len(harmless)
 
 
