@@ -6,7 +6,17 @@ import ast
 
 from orchestrator.hazards import tables
 from orchestrator.hazards.items import Items, several
-from orchestrator.hazards.values import Class, Function, Object, Outside, Own, Text, deeper, kept_by
+from orchestrator.hazards.values import (
+    NEW,
+    Class,
+    Function,
+    Object,
+    Outside,
+    Own,
+    Text,
+    deeper,
+    kept_by,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +43,8 @@ class Attributes(Items):
                 return self.touched(Object(None, deeper(base.resource, f".{name}")), node)
             case Object():
                 return self._member(base, name, node)
+            case Text(parameter=(parameter,)) if parameter == NEW:
+                return base
         return None
 
     def _of_module(self, module: str, name: str, node: ast.AST) -> Value | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from orchestrator.errors import TemplateError
 from orchestrator.hazards.library import kind_of
-from orchestrator.hazards.values import HOLE, SOMEWHERE, keyed, keys_in, with_keys
+from orchestrator.hazards.values import HOLE, NEW, SOMEWHERE, keyed, keys_in, with_keys
 from orchestrator.plan import templates
 
 TYPE_CHECKING = False
@@ -116,6 +116,8 @@ def _said(key: Text, task: PlanTask, reading: Reading, item: Any) -> Any:
     """Return what *key* is for the instance of *item*; ``_NOTHING`` where that is not known."""
     assert key.parameter is not None
     name, *steps = key.parameter
+    if name == NEW:
+        return _ANOTHER
     given = argument(task, name, reading)
     of_item = any("item" in found.roots for _, found in templates.templates(given))
     if item is _NOTHING and of_item:
@@ -177,7 +179,7 @@ def guarded(one: Effect, other: Effect) -> bool:
     common = {lock for lock in one.locks & other.locks if lock[0] not in ("before", "after")}
     if any(SOMEWHERE not in lock[-1] for lock in common):
         return True
-    if not (_by_key(one) and _by_key(other)):
+    if one.resource == other.resource and not (_by_key(one) and _by_key(other)):
         return False
     ours, theirs = ({family(lock): lock for lock in e.locks} for e in (one, other))
     return any(

@@ -12,6 +12,7 @@ from orchestrator.hazards.items import says
 from orchestrator.hazards.locks import Locks
 from orchestrator.hazards.sources import named
 from orchestrator.hazards.values import (
+    NEW,
     Class,
     Function,
     Object,
@@ -191,6 +192,8 @@ class Library(Locks):
             count = given.node.args[0] if given.node.args else None
             single = count is None or getattr(count, "value", 0) == 1
             return Object(dotted if single else "threading.local")
+        if dotted in tables.NEW:
+            return Text("", (NEW,))
         kept = tuple((key, value) for key, value in given.keywords.items() if value is not None)
         if dotted in tables.NAMESPACES:
             return Object(dotted, fields=kept)
@@ -280,6 +283,8 @@ class Library(Locks):
         self.look(node, resource, "measured", one=True)
 
     def _next(self, first: Value | None, node: ast.AST) -> Value | None:
+        if isinstance(first, Object) and first.made_by == "itertools.count":
+            return Text("", (NEW,))
         if not isinstance(first, Object) or first.resource is None or self.is_safe(first):
             return None
         if first.made_by in tables.ITERATORS:

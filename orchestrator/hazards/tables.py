@@ -260,6 +260,11 @@ CONTAINERS = {
 SHARED_CONTAINERS = frozenset(CONTAINERS.values())
 # Objects that have just the attributes that somebody sets.
 NAMESPACES = frozenset("types.SimpleNamespace argparse.Namespace".split())
+# What these give is another in each call, or in each thread.
+NEW = frozenset(
+    "uuid.uuid1 uuid.uuid4 secrets.token_hex secrets.token_urlsafe threading.get_ident"
+    " threading.get_native_id threading.current_thread".split()
+)
 PATCHES = frozenset(
     f"{mock}.patch{which}"
     for mock in ("unittest.mock", "mock")

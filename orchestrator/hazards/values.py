@@ -18,6 +18,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Resource = tuple[str, ...]
 MAX_STEPS = 12  # from what has a name of its own to what is touched
 MAX_PARTS = 8  # of what a container holds are followed
+NEW = "<new>"  # a parameter that is another in each call
 HOLE = "\x00"  # a part of a text that nobody knows
 _MARK, _GAP = "\x01", "\x02"
 _KEY = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")

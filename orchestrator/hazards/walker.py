@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # An exception that says that something was not there: who catches it has looked.
 _MISSED = frozenset({"KeyError", "IndexError", "AttributeError", "LookupError", "NameError"})
-_NOTHING_THERE = _MISSED | {"Empty", "Full", "ValueError", "Exception", "BaseException"}
+_NOTHING_THERE = _MISSED | {"Empty", "Full", "ValueError"}
 # Methods of a mapping that give what it keeps, and leave it there: locks, where it is entered.
 _KEPT = frozenset({"get", "setdefault"})
 
@@ -278,7 +278,7 @@ def _written_to(node: ast.expr) -> str:
 
 def _catches(handler: ast.ExceptHandler) -> bool:
     """Tell whether *handler* catches that there was nothing to take."""
-    return handler.type is None or not _NOTHING_THERE.isdisjoint(_names(handler.type))
+    return handler.type is not None and not _NOTHING_THERE.isdisjoint(_names(handler.type))
 
 
 def _suppresses(item: ast.withitem) -> bool:
