@@ -176,12 +176,12 @@ def guarded(one: Effect, other: Effect) -> bool:
     """
     if _ordered(one, other) or _ordered(other, one):
         return True
-    common = {lock for lock in one.locks & other.locks if lock[0] not in ("before", "after")}
+    common = one.under & other.under
     if any(SOMEWHERE not in lock[-1] for lock in common):
         return True
     if one.resource == other.resource and not (_by_key(one) and _by_key(other)):
         return False
-    ours, theirs = ({family(lock): lock for lock in e.locks} for e in (one, other))
+    ours, theirs = ({family(lock): lock for lock in e.under} for e in (one, other))
     return any(
         SOMEWHERE in ours[name][-1] or SOMEWHERE in theirs[name][-1]
         for name in ours.keys() & theirs.keys()

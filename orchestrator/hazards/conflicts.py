@@ -96,6 +96,10 @@ class Search:
         self._binding = Binding()
         # what is touched, where, and by the tasks of which groups
         self._sites: dict[Resource, dict[Site, list[list[PlanTask]]]] = {}
+        # what each function reads without a lock, and what it writes under which
+        self._looked: dict[str | None, set[Resource]] = {}
+        self._written: dict[tuple[str | None, Resource], set[Resource]] = {}
+        self._halves: set[frozenset[str]] = set()
         self._examples: dict[Any, tuple[PlanTask, PlanTask] | None] = {}
 
     def run(self) -> list[Hazard]:
@@ -191,6 +195,12 @@ class Search:
 
     def _note(self, resource: Resource, effect: Effect, tasks: list[PlanTask]) -> None:
         site = Site(replace(effect, resource=resource, calls=effect.calls[:1]))
+        function = tasks[0].function
+        if effect.kind == "read" and not effect.locks:
+            self._looked.setdefault(function, set()).add(resource)
+        elif effect.kind != "read":
+            for lock in effect.locks:
+                self._written.setdefault((function, lock), set()).add(resource)
         self._sites.setdefault(resource, {}).setdefault(site, []).append(tasks)
 
     def _file(self, effect: Effect, path: str, tasks: list[PlanTask]) -> None:
@@ -213,7 +223,7 @@ class Search:
                 return
             for other in order[index:]:
                 self.compared += 1
-                if not _conflict(one.effect, other.effect):
+                if not _conflict(one.effect, other.effect) or self._fine(one, other, sites):
                     continue
                 tasks = self._example(sites[one], sites[other])
                 if tasks is None:
@@ -221,9 +231,27 @@ class Search:
                 functions = frozenset(task.function or "" for task in tasks)
                 if functions in told or (resource == tables.LIFE and told):
                     continue
+                if _looks_at_all(one.effect, other.effect):
+                    if functions in self._halves:
+                        continue  # told of the first of the things that are changed together
+                    self._halves.add(functions)
                 told.add(functions)
                 reader = _reader(one.effect, order)
                 yield self._hazard(resource, (one.effect, other.effect, reader), tasks)
+
+    def _fine(self, one: Site, other: Site, sites: dict[Site, list[list[PlanTask]]]) -> bool:
+        """Tell whether one of two places just looks at what the other replaces under a lock.
+
+        Not where it looks at more than one thing that is written there: it may see one changed, and
+        the other not yet.
+        """
+        if not _looks_at_all(one.effect, other.effect):
+            return False
+        writers, readers = ([t[0].function for t in sites[site]] for site in (one, other))
+        together: set[Resource] = set()
+        for lock in one.effect.under:
+            together.update(*(self._written.get((name, lock), ()) for name in writers))
+        return all(len(together & self._looked.get(name, set())) < 2 for name in readers)  # noqa: PLR2004
 
     def _example(
         self, first: list[list[PlanTask]], second: list[list[PlanTask]]
@@ -296,15 +324,18 @@ def _emptied(one: Effect, other: Effect) -> bool:
 
 
 def _makes_once(one: Effect, other: Effect) -> bool:
-    """Tell whether *one* makes something under a lock, and *other* just looks at it.
+    """Tell whether *one* makes something under a lock if it lacks, and *other* just looks at it.
 
-    Whoever looks without the lock sees all of what was there, or all of what was made; where it was
-    made because it lacked, who sees nothing tries again under the lock.
+    Whoever looks without the lock sees nothing or all of it, and tries again under the lock.
     """
-    if one.kind == "update" and one.how in _WHOLE and one.locks and not one.inside:
-        return other.kind == "read" and other.atomic
-    made = one.kind == "update" and one.how == "checked" and bool(one.locks)
+    made = one.kind == "update" and one.how == "checked" and bool(one.under)
     return made and other.kind == "read" and other.atomic
+
+
+def _looks_at_all(one: Effect, other: Effect) -> bool:
+    """Tell whether *one* replaces a value under a lock, and *other* has the old or the new one."""
+    replaced = one.kind == "update" and one.how in _WHOLE and not one.inside
+    return replaced and bool(one.under) and other.kind == "read" and other.atomic
 
 
 def _parameter(default: str) -> str:

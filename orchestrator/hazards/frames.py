@@ -61,6 +61,11 @@ class Effect:
     given: bool = False
     looked: Look | None = None
 
+    @property
+    def under(self) -> frozenset[Resource]:
+        """The locks among *locks*: events that are set after it, or waited for before, are none."""
+        return frozenset(lock for lock in self.locks if lock[0] not in ("before", "after"))
+
 
 @dataclass(frozen=True)
 class Call:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from orchestrator.hazards.values import Resource, Value
 
 _LATER = frozenset({"submit", "apply_async", "run_in_executor", "to_thread"})
+# Arguments that are called where the call was made, when the other process is done.
+_CALLED_BACK = frozenset({"callback", "error_callback"})
 _AS_IT_IS = frozenset(
     {"isinstance", "issubclass", "id", "callable", "hasattr", "type", "super", "bool"}
 )
@@ -49,10 +51,10 @@ class Library(Locks):
                     self.invoke(value, rest, keywords, given.node, value.receiver)
             else:
                 self.escape(value, given.node)
-        for value in given.keywords.values():
+        for keyword, value in given.keywords.items():
             if not isinstance(value, Function):
                 self.escape(value, given.node)
-            elif here:
+            elif here or keyword in _CALLED_BACK:
                 self.invoke(value, [], {}, given.node, value.receiver)
 
     def file(

@@ -114,7 +114,7 @@ class Overlaps:
             return self._beside(one)
         if one.name == other.name:
             return self._fit(one, one)  # other instances of it
-        if not self._fit(one, other) or _exclusive(one, other):
+        if not self._fit(one, other) or self._exclusive(one, other):
             return False
         pipeline = self._pipeline.get(one.name)
         if pipeline is not None and pipeline == self._pipeline.get(other.name):
@@ -134,6 +134,28 @@ class Overlaps:
         return all(
             mine[name] + theirs[name] <= capacity.get(name, 1) for name in mine if name in theirs
         )
+
+    def _exclusive(self, one: PlanTask, other: PlanTask) -> bool:
+        """Tell whether one runs only where something failed, without which the other does not."""
+        for first, second in ((one, other), (other, one)):
+            if first.run_when == "failed" and second.run_when == "succeeded":
+                return set(first.needs) <= self._relied_on(second)
+        return False
+
+    def _relied_on(self, task: PlanTask) -> set[str]:
+        """Return the tasks none of which has failed where *task* runs."""
+        found: set[str] = set()
+        stack = list(task.needs)
+        while stack:
+            name = stack.pop()
+            if name in found or name not in self.plan.tasks:
+                continue
+            found.add(name)
+            self.steps += 1
+            need = self.plan.tasks[name]
+            if need.run_when == "succeeded" and not need.allow_failure:
+                stack.extend(need.needs)
+        return found
 
     def ordered_with(self, name: str) -> set[str]:
         """Return the tasks that always end before *name* starts, or start after it has ended."""
@@ -157,14 +179,6 @@ class Overlaps:
                 self.steps += 1
                 stack.extend(ways.get(one, ()))
         return found
-
-
-def _exclusive(one: PlanTask, other: PlanTask) -> bool:
-    """Tell whether one runs only where something failed, without which the other does not run."""
-    for first, second in ((one, other), (other, one)):
-        if first.run_when == "failed" and second.run_when == "succeeded":
-            return set(first.needs) <= set(second.needs)
-    return False
 
 
 def _some(tasks: Sequence[PlanTask]) -> Iterable[PlanTask]:

@@ -65,8 +65,14 @@ def why(one: Effect, other: Effect, reader: Effect | None = None) -> str:
         return (
             f"{_line(one)} is meant for one task, and takes effect in all that run beside it{hit}"
         )
+    return _of_memory(one, other, reader)
+
+
+def _of_memory(one: Effect, other: Effect, reader: Effect | None) -> str:
+    if one.kind == "update" and one.under and other.kind == "read" and not other.under:
+        return f"{_line(other)} looks without the lock under which {_line(one)} changes it"
     # what holds no lock is more to blame than what holds one
-    for effect in sorted((one, other), key=lambda effect: len(effect.locks)):
+    for effect in sorted((one, other), key=lambda effect: len(effect.under)):
         if effect.kind == "update":
             said = _UPDATES.get(effect.how, _UPDATES["augmented"])
             return f"{_line(effect)} {said.format(where=_where(effect))}"
