@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.hazards.values import Resource, Value
 
 _BY_KEY = frozenset({"get", "pop", "setdefault"})
+_BY_MEMBER = frozenset({"add", "discard", "remove"})
 _VIEWS = frozenset({"keys", "values", "items"})
 _TAKES_OUT = frozenset({"pop", "popleft", "popitem"})
 
@@ -269,7 +270,7 @@ class Calls(Library):
         slot = slot_of(base, given.key) if name in _BY_KEY else None
         one = resource[0] != "process"
         # one of many that a key leads to, or what such a one holds
-        by_key = base.element or name in _BY_KEY
+        by_key = base.element or name in _BY_KEY or (made_by == "set" and name in _BY_MEMBER)
         if made_by == "Counter" and name in ("update", "subtract"):
             self.record(node, resource, "update", "augmented", inside=True, keyed=by_key)
         elif slot is not None and name == "get":

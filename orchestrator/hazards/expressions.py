@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _BUILTIN = frozenset(dir(builtins))
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+_MOST_PARTS = 100  # of a literal are known
 _LITERALS = {ast.List: "list", ast.Set: "set", ast.Dict: "dict", ast.ListComp: "list",
              ast.SetComp: "set", ast.DictComp: "dict", ast.GeneratorExp: "generator",
              ast.Tuple: "tuple"}  # fmt: skip
@@ -89,7 +90,8 @@ class Expressions(Attributes):
                 fields = (("", element),) if element is not None and says(element) else ()
                 return Object(_LITERALS[type(node)], fields=fields)
             case ast.List() | ast.Set() | ast.Tuple() | ast.Dict():
-                return Object(_LITERALS[type(node)], fields=tuple(self._parts(node)))
+                parts = tuple(self._parts(node))
+                return Object(_LITERALS[type(node)], fields=parts[:_MOST_PARTS])
             case ast.Yield() | ast.YieldFrom():
                 self.give(self.value(node.value), node)
                 self.done.yields_under |= frozenset(self.held)
