@@ -96,7 +96,7 @@ def _filled(effect: Effect, said: dict[Text, Any]) -> Effect | None:
     if resource[0] == "file":
         texts = all(isinstance(said[key], str) and said[key] for key in keys)
         path = with_keys(resource, lambda key: str(said[key]))
-        return replace(effect, resource=path) if texts and HOLE not in path[-1] else None
+        return replace(effect, resource=path) if texts else None
     if any(said[key] is _ANOTHER for key in keys):
         return None
     known = with_keys(resource, lambda key: "…" if said[key] is _NOTHING else repr(said[key]))
@@ -135,8 +135,9 @@ def _said(key: Text, task: PlanTask, reading: Reading, item: Any) -> Any:
             return _NOTHING
     if value is _NOTHING or key.whole_value:
         return value
-    text = templates.as_text(value) if isinstance(value, str | int | float) else HOLE
-    return f"{key.before}{text}{key.after}"
+    if not isinstance(value, str | int | float):
+        return _NOTHING
+    return f"{key.before}{templates.as_text(value)}{key.after}".replace(HOLE, "…")
 
 
 def argument(task: PlanTask, name: str, reading: Reading) -> Any:

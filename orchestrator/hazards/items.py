@@ -220,7 +220,11 @@ def says(value: Value | None) -> bool:
     """Tell whether it matters that a container holds *value*."""
     if isinstance(value, Object):
         known = isinstance(value.made_by, Class) or value.made_by in tables.LOCKS
-        return known or value.resource is not None
+        # of containers in containers in containers nobody asks
+        inner = [
+            part for part in value.parts() if not isinstance(part, Object) or part.fields == ()
+        ]
+        return known or value.resource is not None or bool(inner)
     return isinstance(value, Function | Class)
 
 
