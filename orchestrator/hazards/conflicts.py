@@ -168,13 +168,20 @@ class Search:
                 continue
             if is_open(effect):
                 for task in tasks:
-                    for known, part in self._binding.bound(effect, task, reading):
-                        self._bind(known, part, named=keyed(resource))
+                    self._fill(effect, task, reading)
             elif resource != tables.CWD or one.cwd is None:
                 self._spread(effect, tasks)
         if reading.file:
             lives = Effect(tables.LIFE, "read", reading.file, reading.line, how="lives")
             self._note(tables.LIFE, lives, tasks)
+
+    def _fill(self, effect: Effect, task: PlanTask, reading: Reading) -> None:
+        """Note *effect* as it is for the instances of *task*."""
+        try:
+            for known, part in self._binding.bound(effect, task, reading):
+                self._bind(known, part, named=keyed(effect.resource))
+        except Exception:  # noqa: BLE001 - what a user's template does must not break the check
+            self._reader.fail(task.function or "")
 
     def _bind(self, effect: Effect, task: PlanTask, *, named: bool) -> None:
         """Note *effect*, filled in for *task*; *named*: by an argument."""
@@ -305,8 +312,8 @@ def _conflict(one: Effect, other: Effect) -> bool:
         return False
     if guarded(one, other) or (one.atomic and other.atomic and not _emptied(one, other)):
         return False
-    if one.kind == other.kind == "write" and one.how == other.how and one.how.startswith("set "):
-        return False  # whoever is last, it is the same
+    if one.how == other.how and one.how.startswith("set "):
+        return False  # whoever is last, it is the same, also for who reads what it has set
     if one.inside != other.inside and one.resource[0] != "process":
         return False
     return not (_makes_once(one, other) or _makes_once(other, one))

@@ -170,6 +170,7 @@ class Frame:
         self.done = Summary()
         self.lines: range = range(0)
         self.literal = ""  # that the statement assigns
+        self.assigned: dict[Resource, str] = {}  # what was set to which literal before
         self.loops = 0  # around the statement that is read
         self.lenient = False  # it is caught where there is nothing to take
         self.pieces: set[ast.AST] = set()  # calls that write what belongs to what was written
@@ -213,7 +214,7 @@ class Frame:
 
     def read(self, node: ast.AST, resource: Resource, how: str = "read") -> None:
         """Record that a name or slot is read. What is computed from now on depends on it."""
-        self.record(node, resource, "read", how, atomic=True)
+        self.record(node, resource, "read", self.assigned.get(resource, how), atomic=True)
         self.note((resource, False), node)
 
     def look(
@@ -249,7 +250,9 @@ class Frame:
         It is an update where that, or a condition that it stands under, has looked at *spot*.
         """
         resource, inside = spot
-        how = f"{how} {self.literal}" if self.literal and how == "set" else how
+        self.assigned.pop(resource, None)
+        if self.literal and how == "set":
+            how = self.assigned[resource] = f"set {self.literal}"
         source, found = taint.get(spot), "computed"
         for guard in () if self.lenient and how in _REMOVES else self.guards:
             if spot in guard:

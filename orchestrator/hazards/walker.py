@@ -133,9 +133,11 @@ class Walker(Stores):
     # what decides and what repeats
 
     def _guarded(self, taint: Taint, body: list[ast.stmt]) -> None:
+        assigned = dict(self.assigned)
         self.guards.append(taint)
         self.block(body)
         self.guards.pop()
+        self.assigned = assigned
 
     def _repeated(self, taint: Taint, body: list[ast.stmt]) -> None:
         before = self.state()
