@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _BUILTIN = frozenset(dir(builtins))
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+_MOST_HOLES = 3  # of a text: a recursion may add one each time
 _MOST_PARTS = 100  # of a literal are known
 _LITERALS = {ast.List: "list", ast.Set: "set", ast.Dict: "dict", ast.ListComp: "list",
              ast.SetComp: "set", ast.DictComp: "dict", ast.GeneratorExp: "generator",
@@ -176,7 +177,9 @@ class Expressions(Attributes):
         whole: Text | None = Text("")
         for value in values:
             whole = whole.plus(value) if whole and isinstance(value, Text) else None
-        return whole if whole and (whole.whole or whole.parameter) else None
+        if whole is None or (whole.before + whole.after).count(HOLE) > _MOST_HOLES:
+            return None
+        return whole if whole.whole or whole.parameter else None
 
     def _either(self, node: ast.BoolOp | ast.IfExp) -> Value | None:
         if isinstance(node, ast.IfExp):

@@ -31,7 +31,7 @@ class Stores(Calls):
             case ast.Tuple() | ast.List() if source is not None:
                 for inner, part in pairs(target, source):
                     before = self.seen
-                    value = self._again(part)
+                    value = self.again(part)
                     self.seen = before
                     self.store(inner, None, value, taint)
             case ast.Tuple() | ast.List() | ast.Starred():
@@ -52,7 +52,7 @@ class Stores(Calls):
             case _:
                 self.store(target, None, element, taint)
 
-    def _again(self, node: ast.expr) -> Value | None:
+    def again(self, node: ast.expr) -> Value | None:
         """Return what *node* stands for, without recording what it touches a second time."""
         effects, calls = len(self.done.effects), len(self.done.calls)
         value = self.value(node)

@@ -18,6 +18,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Resource = tuple[str, ...]
 MAX_STEPS = 12  # from what has a name of its own to what is touched
 MAX_PARTS = 8  # of what a container holds are followed
+MAX_TEXT = 500
 NEW = "<new>"  # a parameter that is another in each call
 HOLE = "\x00"  # a part of a text that nobody knows
 _MARK, _GAP = "\x01", "\x02"
@@ -147,7 +148,9 @@ class Text:
         return self.parameter is not None and not (self.before or self.after)
 
     def plus(self, other: Text) -> Text | None:
-        """Return both joined; None where that would hold two parameters."""
+        """Return both joined; None where that would hold two parameters, or be very long."""
+        if sum(map(len, (self.before, self.after, other.before, other.after))) > MAX_TEXT:
+            return None
         if self.parameter is None:
             return replace(other, before=self.before + other.before)
         if other.parameter is None:
@@ -167,6 +170,8 @@ class Text:
         """Return what the value of the parameter, a mapping or list, holds at *key*."""
         if self.parameter is None or not self.whole_value or not isinstance(key, str | int):
             return None
+        if len(self.parameter) >= MAX_PARTS:
+            return None  # a recursion would be followed without end
         return Text("", (*self.parameter, str(key)))
 
     def key(self) -> str | None:

@@ -157,7 +157,12 @@ class Walker(Stores):
         if leaves or otherwise:
             self.guards.append(taint)
         if not leaves:
-            self.go_on([after] if otherwise else [self.state(), after])
+            self.go_on([after] if otherwise or self._is_lock(node.test) else [self.state(), after])
+
+    def _is_lock(self, node: ast.expr) -> bool:
+        """Tell whether *node* is a lock: there is one, if somebody asks."""
+        value = self.again(node) if isinstance(node, ast.Name | ast.Attribute) else None
+        return isinstance(value, Object) and value.made_by in tables.LOCKS
 
     def _match(self, node: ast.Match) -> None:
         value, taint = self.made_from(node.subject)
