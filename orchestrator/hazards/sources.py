@@ -108,8 +108,12 @@ class Sources:
             found.contexts = frozenset(_SET.findall(text))
         for node in statements(tree.body):
             _bind(node, found)
+        declares = "global" in text  # else no function binds a name of the module
         for part in ast.walk(tree):
-            _look_at(part, found)
+            if isinstance(part, ast.Assign | ast.Call):
+                _look_at(part, found)
+            elif declares and isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+                _rebind(part, found)
         return found
 
     def _own_file(self, name: str) -> Path | None:
@@ -284,15 +288,12 @@ def _name_all(bound: Iterator[tuple[ast.expr, ast.expr]], found: Module) -> None
     found.names |= {t.id: value for t, value in bound if isinstance(t, ast.Name)}
 
 
-def _look_at(node: ast.AST, found: Module) -> None:
-    """Note what *node*, anywhere in the module, does to names of its top level."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        _rebind(node, found)
-    elif isinstance(node, ast.Assign | ast.Call):
-        found.patched.update(_patched(node, found))
-        for container, value in _put(node):
-            if isinstance(container, ast.Name):
-                found.filled.setdefault(container.id, []).append(value)
+def _look_at(node: ast.Assign | ast.Call, found: Module) -> None:
+    """Note what *node*, anywhere in the module, puts into containers and sets of other modules."""
+    found.patched.update(_patched(node, found))
+    for container, value in _put(node):
+        if isinstance(container, ast.Name):
+            found.filled.setdefault(container.id, []).append(value)
 
 
 def _patched(node: ast.Assign | ast.Call, module: Module) -> Iterator[str]:
