@@ -207,15 +207,13 @@ class Checker:
         from orchestrator.hazards import hazards  # noqa: PLC0415 - reads all of the user's code
 
         suspects = hazards(self.plan)
-        found = [
-            Problem(
-                self._where(self.plan.tasks[suspect.tasks[0]], "function"),
-                f"{suspect.text()}: {suspect.why}",
-                "; or ".join(suspect.ways),
-                level="warning",
-            )
-            for suspect in suspects[:_MOST_SUSPECTS]
-        ]
+        found, told = [], set()
+        for suspect in suspects[:_MOST_SUSPECTS]:
+            where = self._where(self.plan.tasks[suspect.tasks[0]], "function")
+            hint = None if suspect.ways in told else "; or ".join(suspect.ways)
+            told.add(suspect.ways)
+            message = f"{suspect.text()}: {suspect.why}"
+            found.append(Problem(where, message, hint, level="warning"))
         if (more := len(suspects) - _MOST_SUSPECTS) > 0:
             message = f"{more} more suspects like these are not shown"
             found.append(Problem(found[-1].where, message, level="warning"))

@@ -6,14 +6,31 @@ import ast
 from dataclasses import replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.expressions import joined_path, slot_of
-from orchestrator.hazards.frames import Call
-from orchestrator.hazards.library import Given, Library
-from orchestrator.hazards.values import Class, Function, Object, Outside, Text, deeper, kept_by
+from orchestrator.hazards.expressions import joined_path
+from orchestrator.hazards.frames import GIVEN, Call, Given
+from orchestrator.hazards.items import held, key_of, several, slot_of
+from orchestrator.hazards.library import Library
+from orchestrator.hazards.values import (
+    Class,
+    Function,
+    Object,
+    Outside,
+    Text,
+    deeper,
+    kept_by,
+    keyed,
+    placed,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from orchestrator.hazards.frames import Taint
     from orchestrator.hazards.values import Resource, Value
+
+_BY_KEY = frozenset({"get", "pop", "setdefault"})
+_BY_MEMBER = frozenset({"add", "discard", "remove"})
+_VIEWS = frozenset({"keys", "values", "items"})
+_TAKES_OUT = frozenset({"pop", "popleft", "popitem"})
 
 
 class Calls(Library):
@@ -47,13 +64,13 @@ class Calls(Library):
             starred = [isinstance(argument, ast.Starred) for argument in node.args].index(True)
             given.positional = given.positional[:starred]
         given.taint, self.seen = self.seen, {**before, **self.seen}
+        given.key = key_of(node.args[0], given.at(0)) if node.args else None
         return given
 
     def _of(self, target: Value | None, given: Given, name: str) -> Value | None:
-        node = given.node
         match target:
             case Function():
-                return self.invoke(target, given.positional, given.keywords, node, target.receiver)
+                return self._invoke(target, given, target.receiver)
             case Class():
                 return self.construct(target, given)
             case Outside(dotted):
@@ -61,13 +78,19 @@ class Calls(Library):
             case Object(made_by=Class() as kind):
                 method = self.reader.method(kind, "__call__")
                 if method is not None:
-                    return self.invoke(method, given.positional, given.keywords, node, target)
-            case Object(fields=functions) if functions:
-                for _, function in functions:
-                    self._of(function, given, name)
+                    return self._invoke(method, given, target)
+            case Object(made_by=None) if parts := several(target):
+                for part in parts:
+                    self._of(part, given, name)
                 return None
         self.unknown(given, name)
         return None
+
+    def _invoke(
+        self, function: Function, given: Given, receiver: Value | None = None
+    ) -> Value | None:
+        keywords = given.keywords
+        return self.invoke(function, given.positional, keywords, given.node, receiver, given.taint)
 
     def invoke(
         self,
@@ -76,22 +99,28 @@ class Calls(Library):
         keywords: dict[str, Value | None],
         node: ast.AST,
         receiver: Value | None = None,
+        taint: Taint | None = None,
     ) -> Value | None:
-        """Note a call of a function of the job's own; return what it gives."""
+        """Note a call of a function of the job's own; return what it gives.
+
+        *taint* is what its arguments were made from.
+        """
         if receiver is not None and function.receiver is None:
             function = replace(function, receiver=receiver)
         target = self.reader.decorated(function)
         bindings = self.reader.bindings(target, positional, keywords)
-        guards = frozenset(
-            (spot, self.still(source)) for guard in self.guards for spot, source in guard.items()
-        )
-        self.done.calls.append(Call(target, bindings, frozenset(self.held), guards))
+        guards = frozenset(look for guard in self.guards for look in self.looks(guard))
+        given = self.looks(taint or {})
+        self.done.calls.append(Call(target, bindings, frozenset(self.held), guards, given))
         summary = self.reader.summary(target, bindings)
+        for lock in summary.frees:
+            self.held.pop(lock, None)
         for lock in summary.leaves:
             self.hold(lock)
-        held = frozenset(self.held.items())
-        for spot in summary.decides:
-            self.seen[spot] = held
+        for event in summary.sets:
+            self.happened(event)
+        for spot in summary.decides - {GIVEN}:
+            self.note(spot, node)
         shared = self._cached(target, node)
         return summary.returned if shared is None else kept_by(summary.returned, shared)
 
@@ -118,7 +147,7 @@ class Calls(Library):
         method = self.reader.meta_call(kind)
         if method is None:
             return self._instance(kind, given)
-        found = self.invoke(method, given.positional, given.keywords, given.node, kind)
+        found = self._invoke(method, given, kind)
         if isinstance(found, Object) and found.resource is not None:
             return replace(found, made_by=kind)
         return found
@@ -138,7 +167,7 @@ class Calls(Library):
             if method is not None:
                 arguments = given.positional if name == "__init__" else []
                 keywords = given.keywords if name == "__init__" else {}
-                self.invoke(method, arguments, keywords, given.node, made)
+                self.invoke(method, arguments, keywords, given.node, made, given.taint)
         return made
 
     def _super(self, name: str, node: ast.Call) -> Value | None:
@@ -153,7 +182,7 @@ class Calls(Library):
             return self._instance(first, given)
         if method is None:
             return self._of_object(first, name, given) if isinstance(first, Object) else None
-        return self.invoke(method, given.positional, given.keywords, node, first)
+        return self._invoke(method, given, first)
 
     def first_parameter(self) -> Value | None:
         """Return what the first parameter is bound to."""
@@ -165,45 +194,58 @@ class Calls(Library):
 
     def _of_object(self, base: Object, name: str, given: Given) -> Value | None:
         node = given.node
+        if parts := [part for part in several(base) if isinstance(part, Object)]:
+            found = [self._of_object(part, name, given) for part in parts]
+            return next((value for value in found if value is not None), None)
         if isinstance(base.made_by, Class):
             method = self.reader.method(base.made_by, name)
             if method is None and name == "start" and self._is_thread(base.made_by):
                 method = self.reader.method(base.made_by, "run")
             if method is not None:
                 bound = self.reader.bound(method, base)
-                return self.invoke(bound, given.positional, given.keywords, node, bound.receiver)
+                return self._invoke(bound, given, bound.receiver)
             if self.reader.instance_value(base.made_by, name)[0]:
                 return self._of(self.attribute_of(base, name, node), given, name)
+        self._of_outside_object(base, name, given)
+        if base.resource is None or self.is_safe(base):
+            self.unknown(given, name, base)
+            self.by_hand(base, name, given)
+            return self._of_one_call(base, name)
+        return self._of_shared(base, base.resource, name, given)
+
+    def _of_outside_object(self, base: Object, name: str, given: Given) -> None:
+        """Record what methods are known to do, whoever has the object."""
         if isinstance(base.made_by, str):
             for resource, kind in tables.touched_through(base.made_by, name):
-                self.touch(resource, kind, node, name)
+                self.touch(resource, kind, given.node, name)
         if name == "enter_context":
             self.enter(given.at(0))
         elif name in tables.SAVERS:
-            self.file(given.at(0), "w", node)
-        if base.resource is None or self.is_safe(base):
-            self.unknown(given, name)
-            self._lock_by_hand(base, name)
-            return Object(_made_by(base, name))
-        return self._of_shared(base, base.resource, name, given)
+            self.file(given.at(0), "w", given.node)
 
-    def _lock_by_hand(self, base: Object, name: str) -> None:
-        if base.made_by not in tables.LOCKS or base.resource is None:
-            return
-        if name in ("acquire", "__enter__"):
-            self.hold(base.resource)
-        elif name in ("release", "__exit__"):
-            self.held.pop(base.resource, None)
+    def _of_one_call(self, base: Object, name: str) -> Value | None:
+        """Return what a method of an object gives that is safe, or that only this call has."""
+        if base.made_by == "contextvars.ContextVar" and base.resource is not None:
+            default, at = dict(base.fields).get("default"), deeper(base.resource, ".default")
+            own = base.resource[-1] in self.module.contexts
+            return placed(default, at) if name == "get" and default and not own else None
+        if name in ("fileno", "__enter__"):
+            return base
+        if base.made_by == "multiprocessing.get_context":
+            return Object(f"multiprocessing.{name}")
+        return Object(_made_by(base, name))
 
     def _of_shared(self, base: Object, resource: Resource, name: str, given: Given) -> Value | None:
         self._method(base, resource, name, given)
         if name in tables.ELEMENTS:
-            slot = slot_of(base, given.key())
-            if slot is not None:
-                return Object(None, slot, fields=base.fields)
+            if name in _TAKES_OUT and (found := base.parts()):
+                return found[0]  # nobody else has it any more
+            return held(base, given.key)
+        if name in _VIEWS and base.made_by in tables.SHARED_CONTAINERS:
+            fields = () if name == "keys" else base.fields
+            return Object("view", base.resource, fields=fields)
+        if name in _VIEWS - {"keys"}:
             return Object(None, base.resource, element=True, fields=base.fields)
-        if name in ("items", "values"):
-            return Object(None, base.resource, element=True)
         return Object(made_by) if (made_by := _made_by(base, name)) == "cursor" else None
 
     def _is_thread(self, kind: Class) -> bool:
@@ -218,29 +260,35 @@ class Calls(Library):
         """Record what the method *name* of a shared container, or of something unknown, does."""
         node, made_by = given.node, base.made_by
         if isinstance(made_by, str) and made_by not in tables.SHARED_CONTAINERS:
+            if node in self.pieces and made_by == "builtins.open":
+                self.record(node, resource, "update", "pieces", inside=True)
             if name in tables.METHODS.get(made_by, "").split():
                 how = "stepped" if made_by in tables.ITERATORS else "stateful"
                 self.record(node, resource, "update", how, inside=True)
-            self.unknown(given, name)
+            self.unknown(given, name, base)
             return
-        slot = slot_of(base, given.key()) if name in ("get", "pop", "setdefault") else None
+        slot = slot_of(base, given.key) if name in _BY_KEY else None
         one = resource[0] != "process"
+        # one of many that a key leads to, or what such a one holds
+        by_key = base.element or name in _BY_KEY or (made_by == "set" and name in _BY_MEMBER)
         if made_by == "Counter" and name in ("update", "subtract"):
-            self.record(node, resource, "update", "augmented", inside=True)
+            self.record(node, resource, "update", "augmented", inside=True, keyed=by_key)
         elif slot is not None and name == "get":
-            self.record(node, resource, "read", "read", atomic=True, inside=True)
+            self.record(node, resource, "read", "read", atomic=True, inside=True, keyed=True)
             self.read(node, slot)
         elif slot is not None and one:
-            self.record(node, resource, "write", name, atomic=True, inside=True)
-            self.write(node, (slot, False), name, given.taint, one=name == "setdefault")
+            self.record(node, resource, "write", name, atomic=True, inside=True, keyed=True)
+            whole = name == "setdefault" or keyed(slot)
+            self.write(node, (slot, False), name, given.taint, one=whole)
         elif name in tables.ONE_STEP:
-            self.write(node, (resource, True), name, given.taint, one=one)
+            self.write(node, (resource, True), name, given.taint, one=one, keyed=by_key)
         elif name in tables.STEPS:
-            self.write(node, (resource, True), name, given.taint, one=False)
+            self.write(node, (resource, True), name, given.taint, one=False, keyed=by_key)
         elif name in tables.LOOKS:
-            self.look(node, resource, "read", one=True)
+            self.look(node, resource, "read", one=True, keyed=by_key)
         elif name in tables.GOES_THROUGH:
-            self.look(node, resource, one=False)
+            known = made_by is not None and name in (*_VIEWS, "copy")
+            self.look(node, resource, "read" if known else "iterated", one=known, keyed=by_key)
         if name not in tables.ONE_STEP:
             self.unknown(given, name)
 
@@ -248,6 +296,8 @@ class Calls(Library):
 
     def _of_path(self, base: Text, name: str, given: Given) -> Value | None:
         node = given.node
+        if name == "get" and node.args and isinstance(node.args[0], ast.Constant):
+            return base.at(node.args[0].value)
         mode: str | None = tables.PATH_METHODS.get(name)
         if name == "open":
             self.open(base, "r", given.at(0, "mode"), node)
@@ -259,7 +309,7 @@ class Calls(Library):
         if name in ("rename", "replace") and len(given.positional) != 1:
             mode = None  # a text's own replace
         if mode is not None:
-            self.file(base, mode, node)
+            self.file(base, mode, node, how="folder" if "dir" in name else "opened")
             if name in ("rename", "replace"):
                 self.file(given.at(0), "w", node)
             return None

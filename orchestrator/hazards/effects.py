@@ -6,6 +6,7 @@ import ast
 from collections import deque
 from dataclasses import dataclass, replace
 
+from orchestrator.hazards.frames import GIVEN
 from orchestrator.hazards.frames import Effect as Effect  # noqa: PLC0414 - it is this module's word
 from orchestrator.hazards.reader import Reader
 from orchestrator.hazards.values import Class, Function, Object, Outside, Own
@@ -13,11 +14,10 @@ from orchestrator.hazards.values import Class, Function, Object, Outside, Own
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
-    from orchestrator.hazards.frames import Bindings, Call, Spot, Summary
+    from orchestrator.hazards.frames import Bindings, Looks, Summary
     from orchestrator.hazards.values import Resource, Value
-
-    Guards = frozenset[tuple[Spot, frozenset[Resource]]]
 
 MAX_VISITS = 4000
 # How often one call is followed for different checks that stand before it.
@@ -28,13 +28,13 @@ MAX_VARIANTS = 3
 class Reading:
     """What was found about one function that a job file names.
 
-    *parameters* are those that positional arguments go to, *texts* the literal texts that others
-    have as defaults; *file* and *line* say where it stands.
+    *parameters* are those that positional arguments go to, *defaults* the literals that others have
+    as defaults; *file* and *line* say where it stands.
     """
 
     effects: tuple[Effect, ...] = ()
     parameters: tuple[str, ...] = ()
-    texts: tuple[tuple[str, str], ...] = ()
+    defaults: tuple[tuple[str, Any], ...] = ()
     file: str = ""
     line: int = 0
 
@@ -66,15 +66,15 @@ def _told(function: Function, effects: tuple[Effect, ...], reader: Reader) -> Re
     spec = function.node.args
     names = [argument.arg for argument in spec.posonlyargs + spec.args]
     defaults = zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True)
-    texts = [(name, node.value) for name, node in defaults if isinstance(node, ast.Constant)]
+    literals = [(name, node.value) for name, node in defaults if isinstance(node, ast.Constant)]
     for argument, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
         if isinstance(default, ast.Constant):
-            texts.append((argument.arg, default.value))
+            literals.append((argument.arg, default.value))
     source = reader.sources.module(function.module)
     return Reading(
         effects,
         tuple(names[function.receiver is not None :]),
-        tuple((name, text) for name, text in texts if isinstance(text, str)),
+        tuple(literals),
         source.file if source else "",
         function.node.lineno,
     )
@@ -116,21 +116,22 @@ def _is_own(reference: str, reader: Reader) -> bool:
 
 def _walk(function: Function, bindings: Bindings, reader: Reader) -> Iterator[Effect]:
     """Yield the effects of *function* and of all that it calls, the shortest way first."""
-    nothing: frozenset[Resource] = frozenset()
-    first: tuple[Function, Bindings, frozenset[Resource], Guards]
-    first = (function, bindings, nothing, frozenset())
+    nothing: frozenset[Any] = frozenset()
+    first: tuple[Function, Bindings, frozenset[Resource], Looks, Looks]
+    first = (function, bindings, nothing, nothing, nothing)
     seen = {first}
     path: tuple[str, ...] = ()
     queue = deque([(first, path)])
     variants: dict[tuple[Function, Bindings, frozenset[Resource]], int] = {}
     while queue and len(seen) < MAX_VISITS:
-        (function, bindings, locks, guards), path = queue.popleft()
+        (function, bindings, locks, guards, given), path = queue.popleft()
         summary = reader.summary(function, bindings)
         for effect in _effects(summary, path):
-            yield _in_place(effect, path, locks, guards)
+            yield _in_place(effect, path, locks, guards, given)
         for call in summary.calls:
-            inner = _inner_guards(call, locks, guards)
-            state = (call.function, call.bindings, locks | call.locks, inner)
+            checks = guards | _seen_inside(call.guards, locks, given)
+            made_from = _seen_inside(call.given, locks, given)
+            state = (call.function, call.bindings, locks | call.locks, checks, made_from)
             plain = state[:3]
             if state not in seen and variants.get(plain, 0) < MAX_VARIANTS:
                 variants[plain] = variants.get(plain, 0) + 1
@@ -145,19 +146,24 @@ def _effects(summary: Summary, path: tuple[str, ...]) -> list[Effect]:
     return summary.effects if path else summary.effects + summary.given
 
 
-def _inner_guards(call: Call, locks: frozenset[Resource], guards: Guards) -> Guards:
-    """Return what was looked at before *call*; the locks of callers were held all the time."""
-    return guards | {(spot, held | locks) for spot, held in call.guards}
+def _seen_inside(looks: Looks, locks: frozenset[Resource], given: Looks) -> Looks:
+    """Return *looks* of a function as its callers know them, who held *locks* all the time."""
+    found = frozenset((spot, held | locks, at) for spot, held, at in looks if spot != GIVEN)
+    return found | given if any(spot == GIVEN for spot, *_ in looks) else found
 
 
 def _in_place(
-    effect: Effect, path: tuple[str, ...], locks: frozenset[Resource], guards: Guards
+    effect: Effect,
+    path: tuple[str, ...],
+    locks: frozenset[Resource],
+    guards: Looks,
+    given: Looks,
 ) -> Effect:
     """Return *effect* as it is where it was reached: under the locks and checks of the callers."""
     if effect.kind == "write":
-        for spot, held in guards:
-            if spot == (effect.resource, effect.inside):
-                return replace(
-                    effect, kind="update", how="checked", atomic=False, calls=path, locks=held
-                )
+        for how, looks in (("checked", guards), ("computed", given if effect.given else ())):
+            for spot, held, at in sorted(looks, key=lambda look: look[2]):
+                if spot == (effect.resource, effect.inside):
+                    update = replace(effect, kind="update", how=how, atomic=False, looked=at)
+                    return replace(update, calls=path, locks=held)
     return replace(effect, calls=path, locks=effect.locks | locks) if path else effect

@@ -8,32 +8,38 @@ import os
 from dataclasses import replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.frames import Frame, either
+from orchestrator.hazards.attributes import Attributes
+from orchestrator.hazards.frames import either
+from orchestrator.hazards.items import says
 from orchestrator.hazards.sources import imported, named
 from orchestrator.hazards.values import (
+    HOLE,
     Class,
     Function,
     Object,
     Outside,
     Own,
     Text,
-    deeper,
-    kept_by,
+    keyed,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.hazards.frames import Taint
-    from orchestrator.hazards.values import Resource, Value
+    from orchestrator.hazards.values import Value
 
 _BUILTIN = frozenset(dir(builtins))
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+_MOST_HOLES = 3  # of a text: a recursion may add one each time
+_MOST_PARTS = 100  # of a literal are known
 _LITERALS = {ast.List: "list", ast.Set: "set", ast.Dict: "dict", ast.ListComp: "list",
              ast.SetComp: "set", ast.DictComp: "dict", ast.GeneratorExp: "generator",
              ast.Tuple: "tuple"}  # fmt: skip
 
 
-class Expressions(Frame):
+class Expressions(Attributes):
     """Reads expressions."""
 
     def call(self, node: ast.Call) -> Value | None:
@@ -81,12 +87,12 @@ class Expressions(Frame):
                     self.module.name, path, node, closure=self.around(node), inner=inner
                 )
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
-                self._comprehension(node)
-                return Object(_LITERALS[type(node)])
-            case ast.List() | ast.Set() | ast.Dict() | ast.Tuple():
-                found = [self.value(child) for child in ast.iter_child_nodes(node)]
-                functions = tuple(("", one) for one in found if isinstance(one, Function))
-                return Object(_LITERALS[type(node)], fields=functions)
+                element = self._comprehension(node)
+                fields = (("", element),) if element is not None and says(element) else ()
+                return Object(_LITERALS[type(node)], fields=fields)
+            case ast.List() | ast.Set() | ast.Tuple() | ast.Dict():
+                parts = tuple(self._parts(node))
+                return Object(_LITERALS[type(node)], fields=parts[:_MOST_PARTS])
             case ast.Yield() | ast.YieldFrom():
                 self.give(self.value(node.value), node)
                 self.done.yields_under |= frozenset(self.held)
@@ -97,42 +103,30 @@ class Expressions(Frame):
             self.value(child)
         return None
 
-    def made_from(self, node: ast.AST | None) -> tuple[Value | None, Taint]:
-        """Return what *node* stands for, and what that was made from."""
-        before, self.seen = self.seen, {}
-        value = self.value(node)
-        taint, self.seen = self.seen, {**before, **self.seen}
-        return value, taint
-
-    def receiver(self, node: ast.AST) -> Value | None:
-        """Return what *node* stands for, to look into it: which object it is decides nothing."""
-        before = dict(self.seen)
-        value = self.value(node)
-        if isinstance(value, Object) and value.resource is not None:
-            self.seen = before
-        return value
+    def _parts(
+        self, node: ast.List | ast.Set | ast.Tuple | ast.Dict
+    ) -> Iterator[tuple[str, Value]]:
+        """Read the parts of *node*, and yield those that it matters to know."""
+        if isinstance(node, ast.Dict):
+            keys = [self.key(key) for key in node.keys]
+            values = node.values
+        else:
+            keys = [str(at) for at in range(len(node.elts))]
+            values = node.elts
+        for key, part in zip(keys, values, strict=True):
+            value = self.value(part)
+            fixed = isinstance(node, ast.Dict | ast.Tuple) and key is not None
+            if value is not None and (says(value) or (fixed and isinstance(value, Text))):
+                yield f"[{key}]" if fixed else "", value
 
     def give(self, value: Value | None, node: ast.AST) -> None:
         """Note that *value* leaves the function."""
         if isinstance(value, Object) and value.resource is not None and not self.is_safe(value):
+            one = value.element or keyed(value.resource)
             effect = self.effect(
-                node, value.resource, "read", "iterated", inside=True, atomic=value.element
+                node, value.resource, "read", "iterated", inside=True, atomic=one, keyed=one
             )
             self.done.given.append(effect)
-
-    def escape(self, value: Value | None, node: ast.AST) -> None:
-        """Record that somebody who is not followed looks through *value*."""
-        if isinstance(value, Object) and value.resource is not None and not self.is_safe(value):
-            self.look(node, value.resource, one=value.element)
-
-    def is_safe(self, value: Object) -> bool:
-        """Tell whether several threads may use *value* at once."""
-        if isinstance(value.made_by, Class):
-            return any(
-                isinstance(base, Outside) and base.dotted in tables.SAFE
-                for base in self.reader.lineage(value.made_by)
-            )
-        return value.made_by in tables.SAFE
 
     def _name(self, node: ast.Name) -> Value | None:
         name = node.id
@@ -145,7 +139,7 @@ class Expressions(Frame):
         found = self.reader.member(self.module.name, name)
         if found is None and name in _BUILTIN:
             return Outside(f"builtins.{name}")
-        return self._touched(found, node)
+        return self.touched(found, node)
 
     def _around(self, node: ast.Name) -> Value | None:
         """Return what a name of a function around this one stands for."""
@@ -159,103 +153,7 @@ class Expressions(Frame):
         if isinstance(value, Object) and value.resource is not None:
             return value
         made_by = value.made_by if isinstance(value, Object) else None
-        return self._touched(Object(made_by, kept), node)
-
-    def _touched(self, value: Value | None, node: ast.AST) -> Value | None:
-        if isinstance(value, Object) and value.resource is not None and not value.element:
-            self.read(node, value.resource)
-        return value
-
-    def attribute_of(self, base: Value | None, name: str, node: ast.AST) -> Value | None:
-        """Return what ``base.name`` stands for."""
-        match base:
-            case Outside(dotted):
-                full = f"{dotted}.{name}"
-                if full in tables.OBJECTS:
-                    return Object(*tables.OBJECTS[full])
-                return Outside(full)
-            case Own(module):
-                found = self.reader.member(module, name) or self.reader.submodule(module, name)
-                return self._touched(found, node)
-            case Class():
-                return self._touched(self.reader.class_member(base, name, base), node)
-            case Function() if base.resource is not None and not name.startswith("__"):
-                return self._touched(Object(None, deeper(base.resource, f".{name}")), node)
-            case Object():
-                return self._member(base, name, node)
-        return None
-
-    def _member(self, base: Object, name: str, node: ast.AST) -> Value | None:
-        if self.is_safe(base):
-            return None
-        if isinstance(base.made_by, Class):
-            return self._own_member(base, base.made_by, name, node)
-        if base.resource is None or base.made_by is not None:
-            return None
-        if base.element:
-            self.look(node, base.resource, "read", one=True)
-            return base
-        return self._touched(Object(None, deeper(base.resource, f".{name}")), node)
-
-    def _own_member(self, base: Object, kind: Class, name: str, node: ast.AST) -> Value | None:
-        if name == "__class__":
-            return kind
-        method = self.reader.method(kind, name)
-        if method is not None:
-            bound = self.reader.bound(method, base)
-            if self.reader.is_property(method):
-                return self.invoke(method, [], {}, node, base)
-            return bound
-        for field, given in base.fields:
-            if field == name:
-                return self._touched(given, node)
-        known, value = self.reader.instance_value(kind, name)
-        if not known:
-            return self._touched(self.reader.class_member(kind, name, base), node)
-        if base.resource is None:
-            return value
-        slot = deeper(base.resource, f".{name}")
-        if isinstance(value, Text):
-            self.read(node, slot)
-        return self._touched(kept_by(value, slot), node)
-
-    def invoke(
-        self,
-        function: Function,
-        positional: list[Value | None],
-        keywords: dict[str, Value | None],
-        node: ast.AST,
-        receiver: Value | None = None,
-    ) -> Value | None:
-        """Note a call of a function of the job's own; return what it gives."""
-        raise NotImplementedError
-
-    def _subscript(self, node: ast.Subscript) -> Value | None:
-        if isinstance(node.value, ast.Call) and _is_globals(node.value):
-            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
-            if isinstance(key, str):
-                return self._touched(self.reader.member(self.module.name, key), node)
-        base = self.receiver(node.value)
-        self.value(node.slice)
-        if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
-            return None
-        if isinstance(base.made_by, Class):
-            method = self.reader.method(base.made_by, "__getitem__")
-            if method is not None:
-                return self.invoke(method, [None], {}, node, base)
-        return self.item(base, node.slice, node)
-
-    def item(self, base: Object, key: ast.AST | None, node: ast.AST) -> Value | None:
-        """Return what *base* holds at *key*, and record the look at it."""
-        resource = base.resource
-        assert resource is not None
-        slot = slot_of(base, key)
-        if slot is None:
-            self.look(node, resource, "read", one=not isinstance(key, ast.Slice))
-            return Object(None, resource, element=True, fields=base.fields)
-        self.record(node, resource, "read", "read", atomic=True, inside=True)
-        self.read(node, slot)
-        return Object(None, slot, fields=base.fields)
+        return self.touched(Object(made_by, kept), node)
 
     def _text(self, node: ast.JoinedStr | ast.BinOp) -> Value | None:
         parts: list[ast.AST] = []
@@ -269,6 +167,7 @@ class Expressions(Frame):
             values.append(value)
             if isinstance(node, ast.JoinedStr) and not isinstance(value, Text):
                 self.escape(value, part)
+                values[-1] = Text(HOLE)
         if not all(isinstance(value, Text) for value in values):
             return None
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
@@ -278,7 +177,9 @@ class Expressions(Frame):
         whole: Text | None = Text("")
         for value in values:
             whole = whole.plus(value) if whole and isinstance(value, Text) else None
-        return whole
+        if whole is None or (whole.before + whole.after).count(HOLE) > _MOST_HOLES:
+            return None
+        return whole if whole.whole or whole.parameter else None
 
     def _either(self, node: ast.BoolOp | ast.IfExp) -> Value | None:
         if isinstance(node, ast.IfExp):
@@ -303,48 +204,14 @@ class Expressions(Frame):
                 case ast.Name() | ast.Attribute():
                     value = self.value(part)
                     if isinstance(value, Object) and value.made_by in tables.SHARED_CONTAINERS:
-                        self.escape(value, part)
+                        self.escape(value, part, one=True)
                 case _:
                     self.value(part)
         taint, self.seen = self.seen, {**before, **self.seen}
         return taint
 
-    def _compare(self, node: ast.Compare) -> None:
-        sides = [node.left, *node.comparators]
-        for index, side in enumerate(sides):
-            within = index > 0 and isinstance(node.ops[index - 1], ast.In | ast.NotIn)
-            if not within:
-                self.value(side)
-                continue
-            base = self.receiver(side)
-            if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
-                continue
-            if isinstance(base.made_by, Class):
-                method = self.reader.method(base.made_by, "__contains__")
-                if method is not None:
-                    self.invoke(method, [None], {}, node, base)
-                    continue
-            self.item(base, sides[index - 1], node)
-
-    def iterate(self, node: ast.AST) -> Value | None:
-        """Record that *node* is gone through; return what one of its elements stands for."""
-        value = self.receiver(node)
-        if not isinstance(value, Object) or self.is_safe(value):
-            return None
-        if isinstance(value.made_by, Class):
-            for name in ("__iter__", "__next__"):
-                method = self.reader.method(value.made_by, name)
-                if method is not None:
-                    self.invoke(method, [], {}, node, value)
-        if value.resource is None:
-            return None
-        if value.made_by in tables.ITERATORS:
-            self.record(node, value.resource, "update", "stepped", inside=True)
-        else:
-            self.look(node, value.resource, one=False)
-        return Object(None, value.resource, element=True)
-
-    def _comprehension(self, node: _COMPREHENSIONS) -> None:
+    def _comprehension(self, node: _COMPREHENSIONS) -> Value | None:
+        """Read *node*; return what each of its values is."""
         values, taints = dict(self.values), dict(self.taints)
         local, declared = set(self.local), set(self.globals)
         for part in node.generators:
@@ -354,10 +221,11 @@ class Expressions(Frame):
                 self.test(condition)
         if isinstance(node, ast.DictComp):
             self.value(node.key)
-            self.value(node.value)
+            found = self.value(node.value)
         else:
-            self.value(node.elt)
+            found = self.value(node.elt)
         self.values, self.taints, self.local, self.globals = values, taints, local, declared
+        return found
 
     def _bind_all(self, target: ast.AST, element: Value | None, taint: Taint) -> None:
         """Bind all names in *target*, of a comprehension, to parts of *element*."""
@@ -379,19 +247,6 @@ class Expressions(Frame):
             if inner:
                 value = self.reader.from_module(base, inner)
             self.values[name] = value
-
-
-def _is_globals(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Name) and node.func.id == "globals"
-
-
-def slot_of(base: Object, key: ast.AST | None) -> Resource | None:
-    """Return the resource that a literal key leads to; None where the key is not written out."""
-    if base.element or base.resource is None or not isinstance(key, ast.Constant):
-        return None
-    if base.made_by in ("list", "deque", "set"):
-        return None  # what stands at an index is another thing after an insertion
-    return deeper(base.resource, f"[{key.value!r}]")
 
 
 def joined_path(values: list[Value | None]) -> Text | None:

@@ -1,10 +1,12 @@
+# ruff: noqa: SIM905 - a list of words reads better as words
 """One function being read: its names, the locks held, what it has touched so far."""
 
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from orchestrator.hazards import tables
 from orchestrator.hazards.values import Function, Object, Text, Value, deeper
 
 TYPE_CHECKING = False
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.hazards.values import Resource
 
     Kind = Literal["read", "write", "update"]
+    Look = tuple[str, int]  # file, line
+    Looks = frozenset[tuple["Spot", frozenset[Resource], Look]]
 
 # What a value was made from: each resource with the locks under which it was read. A lock that is
 # let go and taken again is another: what was read before may be stale.
@@ -24,6 +28,10 @@ if TYPE_CHECKING:
 Spot = tuple[tuple[str, ...], bool]
 Taint = dict[Spot, frozenset[tuple[tuple[str, ...], int]]]
 Bindings = tuple[tuple[str, Value], ...]
+# What takes something away, and says so where there is nothing.
+_REMOVES = frozenset("pop popleft popitem remove deleted get get_nowait put_nowait".split())
+# What the caller has made the arguments from.
+GIVEN: Spot = (("given",), False)
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,9 @@ class Effect:
     which it was reached, *locks* those that are held there. *atomic*: a single step that leaves
     the object whole, and that does not depend on what is in it. *accepted*: the line says that
     sharing is meant. *how* says in one word what the code does. *inside*: what the object holds is
-    touched, and not which object it is.
+    touched, and not which object it is. *keyed*: by a key that nobody knows.
+    *given*: what is written was made from an argument, or an argument has decided about it.
+    *looked* is where an update has looked before, if elsewhere.
     """
 
     resource: Resource
@@ -47,19 +57,29 @@ class Effect:
     atomic: bool = False
     how: str = ""
     inside: bool = False
+    keyed: bool = False
+    given: bool = False
+    looked: Look | None = None
+
+    @property
+    def under(self) -> frozenset[Resource]:
+        """The locks among *locks*: events that are set after it, or waited for before, are none."""
+        return frozenset(lock for lock in self.locks if lock[0] not in ("before", "after"))
 
 
 @dataclass(frozen=True)
 class Call:
     """A call of a function of the job's own, with what its parameters are bound to.
 
-    *guards* is what was looked at to decide about the call, each with the locks held ever since.
+    *guards* is what was looked at to decide about the call, *given* what the arguments were made
+    from, each with the locks held ever since, and where that was.
     """
 
     function: Function
     bindings: Bindings
     locks: frozenset[Resource]
-    guards: frozenset[tuple[Spot, frozenset[Resource]]] = frozenset()
+    guards: Looks = frozenset()
+    given: Looks = frozenset()
 
 
 @dataclass
@@ -67,7 +87,8 @@ class Summary:
     """What one function does by itself, and whom it calls.
 
     *given* are the shared objects that it returns or yields, *decides* what that depends on;
-    *yields_under* are the locks held where it yields, *leaves* those still held at its end.
+    *yields_under* are the locks held where it yields, *leaves* those still held at its end,
+    *frees* those of its callers that it lets go, *sets* the events that it sets.
     """
 
     effects: list[Effect] = field(default_factory=list)
@@ -77,6 +98,8 @@ class Summary:
     decides: set[Spot] = field(default_factory=set)
     yields_under: frozenset[Resource] = frozenset()
     leaves: frozenset[Resource] = frozenset()
+    frees: frozenset[Resource] = frozenset()
+    sets: frozenset[Resource] = frozenset()
 
 
 @dataclass
@@ -86,6 +109,46 @@ class State:
     held: dict[Resource, int]
     values: dict[str, Value | None]
     taints: dict[str, Taint]
+
+
+@dataclass
+class Given:
+    """The arguments of a call, read; *taint* is what they were made from.
+
+    *key* is the first as a key in the name of a resource; None where it is not known.
+    """
+
+    node: ast.Call
+    positional: list[Value | None] = field(default_factory=list)
+    keywords: dict[str, Value | None] = field(default_factory=dict)
+    taint: Taint = field(default_factory=dict)
+    key: str | None = None
+
+    def at(self, index: int, name: str = "") -> Value | None:
+        """Return the argument at *index*, or the one called *name*."""
+        if index < len(self.positional):
+            return self.positional[index]
+        return self.keywords.get(name)
+
+    def may_be_true(self, index: int, name: str) -> bool:
+        """Tell whether the argument at *index*, or the one called *name*, may be true."""
+        found = self._written(index, name)
+        return any(not isinstance(value, ast.Constant) or bool(value.value) for value in found)
+
+    def may_be_false(self, index: int, name: str) -> bool:
+        """Tell whether the argument at *index*, or the one called *name*, may be false."""
+        found = self._written(index, name)
+        return any(not isinstance(value, ast.Constant) or not value.value for value in found)
+
+    def has(self, index: int, name: str) -> bool:
+        """Tell whether there may be an argument at *index*, or one called *name*."""
+        return bool(self._written(index, name))
+
+    def _written(self, index: int, name: str) -> list[ast.expr]:
+        """Return what is written for an argument, and whatever may hold it."""
+        found = [keyword.value for keyword in self.node.keywords if keyword.arg in (name, None)]
+        found += [argument for argument in self.node.args if isinstance(argument, ast.Starred)]
+        return found + self.node.args[index : index + 1]
 
 
 class Frame:
@@ -102,9 +165,16 @@ class Frame:
         self.taints: dict[str, Taint] = {}
         self.held: dict[Resource, int] = {}
         self.seen: Taint = {}
+        self.looked: dict[Spot, int] = {}  # in which line
         self.guards: list[Taint] = []
         self.done = Summary()
         self.lines: range = range(0)
+        self.literal = ""  # that the statement assigns
+        self.assigned: dict[Resource, str] = {}  # what was set to which literal before
+        self.loops = 0  # around the statement that is read
+        self.lenient = False  # it is caught where there is nothing to take
+        self.pieces: set[ast.AST] = set()  # calls that write what belongs to what was written
+        self.unused: ast.AST | None = None  # the call whose result nobody looks at
         self._holds = 0
 
     def record(
@@ -116,12 +186,11 @@ class Frame:
         *,
         atomic: bool = False,
         inside: bool = False,
-        locks: frozenset[Resource] | None = None,
+        keyed: bool = False,
     ) -> None:
         """Record that *node* touches *resource*."""
-        self.done.effects.append(
-            self.effect(node, resource, kind, how, atomic=atomic, inside=inside, locks=locks)
-        )
+        found = self.effect(node, resource, kind, how, atomic=atomic, inside=inside, keyed=keyed)
+        self.done.effects.append(found)
 
     def effect(
         self,
@@ -132,45 +201,85 @@ class Frame:
         *,
         atomic: bool = False,
         inside: bool = False,
-        locks: frozenset[Resource] | None = None,
+        keyed: bool = False,
     ) -> Effect:
         """Return the effect that *node* touches *resource*."""
         line = getattr(node, "lineno", 0)
         shared = self.module.accepted
         accepted = bool(shared) and any(number in shared for number in (line, *self.lines))
-        held = frozenset(self.held) if locks is None else locks
+        held = frozenset(self.held)
         return Effect(
-            resource, kind, self.module.file, line, (), held, accepted, atomic, how, inside
+            resource, kind, self.module.file, line, (), held, accepted, atomic, how, inside, keyed
         )  # fmt: skip
 
     def read(self, node: ast.AST, resource: Resource, how: str = "read") -> None:
         """Record that a name or slot is read. What is computed from now on depends on it."""
-        self.record(node, resource, "read", how, atomic=True)
-        self.seen[resource, False] = frozenset(self.held.items())
+        self.record(node, resource, "read", self.assigned.get(resource, how), atomic=True)
+        self.note((resource, False), node)
 
-    def look(self, node: ast.AST, resource: Resource, how: str = "iterated", *, one: bool) -> None:
+    def look(
+        self,
+        node: ast.AST,
+        resource: Resource,
+        how: str = "iterated",
+        *,
+        one: bool,
+        keyed: bool = False,
+    ) -> None:
         """Record a look at what an object holds; with *one*, in a single step."""
-        self.record(node, resource, "read", how, atomic=one, inside=True)
-        self.seen[resource, True] = frozenset(self.held.items())
+        self.record(node, resource, "read", how, atomic=one, inside=True, keyed=keyed)
+        self.note((resource, True), node)
 
-    def write(self, node: ast.AST, spot: Spot, how: str, taint: Taint, *, one: bool) -> None:
+    def note(self, spot: Spot, node: ast.AST) -> None:
+        """Note that what is computed from now on depends on *spot*, which *node* has looked at."""
+        self.seen[spot] = frozenset(self.held.items())
+        self.looked[spot] = getattr(node, "lineno", 0)
+
+    def write(
+        self,
+        node: ast.AST,
+        spot: Spot,
+        how: str,
+        taint: Taint,
+        *,
+        one: bool,
+        keyed: bool = False,
+    ) -> None:
         """Record a write of what was made from *taint*.
 
         It is an update where that, or a condition that it stands under, has looked at *spot*.
         """
         resource, inside = spot
+        self.assigned.pop(resource, None)
+        if self.literal and how == "set":
+            how = self.assigned[resource] = f"set {self.literal}"
         source, found = taint.get(spot), "computed"
-        for guard in self.guards:
+        for guard in () if self.lenient and how in _REMOVES else self.guards:
             if spot in guard:
                 source, found = guard[spot], "checked"
         if source is None:
-            self.record(node, resource, "write", how, atomic=one, inside=inside)
+            wrote = self.effect(
+                node, resource, "write", how, atomic=one, inside=inside, keyed=keyed
+            )
+            given = GIVEN in taint or any(GIVEN in guard for guard in self.guards)
+            self.done.effects.append(replace(wrote, given=given))
             return
-        self.record(node, resource, "update", found, inside=inside, locks=self.still(source))
+        update = self.effect(node, resource, "update", found, inside=inside, keyed=keyed)
+        looked = self.looked.get(spot, update.line)
+        place = (update.file, looked) if looked != update.line else None
+        self.done.effects.append(replace(update, locks=self.still(source), looked=place))
 
     def still(self, source: frozenset[tuple[Resource, int]]) -> frozenset[Resource]:
         """Return which of the locks of *source* have been held ever since."""
         return frozenset(lock for lock, hold in source if self.held.get(lock) == hold)
+
+    def looks(self, taint: Taint) -> Looks:
+        """Return what *taint* has looked at, each with the locks held ever since, and where."""
+        file, looked = self.module.file, self.looked
+        return frozenset(
+            (spot, self.still(source), (file, looked.get(spot, 0)))
+            for spot, source in taint.items()
+        )
 
     def hold(self, lock: Resource) -> None:
         """Take *lock*; one that is held already is held on."""
@@ -266,6 +375,8 @@ def either(one: Value | None, other: Value | None) -> Value | None:
     """Return what something stands for that is *one* or *other*: of texts, nobody knows which."""
     if one == other:
         return one
+    if any(isinstance(v, Object) and v.made_by in tables.LOCKS for v in (one, other)):
+        return None if one is not None and other is not None else one or other
     for value in (one, other):
         if isinstance(value, Object) and value.resource is not None:
             return value

@@ -4,116 +4,116 @@ from __future__ import annotations
 
 import ast
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.expressions import Expressions, joined_path
-from orchestrator.hazards.values import Class, Function, Object, Outside, Own, Text, deeper
+from orchestrator.hazards.expressions import joined_path
+from orchestrator.hazards.items import says
+from orchestrator.hazards.locks import Locks
+from orchestrator.hazards.sources import named
+from orchestrator.hazards.values import (
+    NEW,
+    Class,
+    Function,
+    Object,
+    Outside,
+    Text,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestrator.hazards.frames import Kind, Taint
+    from orchestrator.hazards.frames import Given, Kind
     from orchestrator.hazards.values import Resource, Value
 
 _LATER = frozenset({"submit", "apply_async", "run_in_executor", "to_thread"})
+# Arguments that are called where the call was made, when the other process is done.
+_CALLED_BACK = frozenset({"callback", "error_callback"})
 _AS_IT_IS = frozenset(
     {"isinstance", "issubclass", "id", "callable", "hasattr", "type", "super", "bool"}
 )
 _ABSOLUTE = ("/", "~")
 
 
-@dataclass
-class Given:
-    """The arguments of a call, read; *taint* is what they were made from."""
-
-    node: ast.Call
-    positional: list[Value | None] = field(default_factory=list)
-    keywords: dict[str, Value | None] = field(default_factory=dict)
-    taint: Taint = field(default_factory=dict)
-
-    def at(self, index: int, name: str = "") -> Value | None:
-        """Return the argument at *index*, or the one called *name*."""
-        if index < len(self.positional):
-            return self.positional[index]
-        return self.keywords.get(name)
-
-    def key(self) -> ast.expr | None:
-        """Return the first argument as it is written."""
-        return self.node.args[0] if self.node.args else None
-
-    def may_be_true(self, index: int, name: str) -> bool:
-        """Tell whether the argument at *index*, or the one called *name*, may be true."""
-        node = self.node
-        found = [keyword.value for keyword in node.keywords if keyword.arg in (name, None)]
-        if any(isinstance(argument, ast.Starred) for argument in node.args):
-            return True
-        found += node.args[index : index + 1]
-        return any(not isinstance(value, ast.Constant) or bool(value.value) for value in found)
-
-
-class Library(Expressions):
+class Library(Locks):
     """Knows what calls touch that are not followed."""
 
-    def unknown(self, given: Given, name: str) -> None:
-        """Take it that a call which is not followed looks through what it is given."""
+    def unknown(self, given: Given, name: str, base: Object | None = None) -> None:
+        """Take it that a call which is not followed looks through what it is given, and calls it.
+
+        Not where *base* or an argument has it called in another process.
+        """
+        here = not any(_elsewhere(value) for value in (base, *given.positional))
         for index, value in enumerate(given.positional):
             if isinstance(value, Function):
                 rest = given.positional[index + 1 :] if name in _LATER else []
                 keywords = given.keywords if name in _LATER else {}
-                self.invoke(value, rest, keywords, given.node, value.receiver)
+                if here:
+                    self.invoke(value, rest, keywords, given.node, value.receiver)
             else:
                 self.escape(value, given.node)
-        for value in given.keywords.values():
-            if isinstance(value, Function):
+        for keyword, value in given.keywords.items():
+            if not isinstance(value, Function):
+                self.escape(value, given.node)
+            elif here or keyword in _CALLED_BACK:
                 self.invoke(value, [], {}, given.node, value.receiver)
-            else:
-                self.escape(value, given.node)
 
-    def file(self, path: Value | None, mode: str, node: ast.AST, chosen: str | None = None) -> None:
+    def file(
+        self,
+        path: Value | None,
+        mode: str,
+        node: ast.AST,
+        chosen: str | None = None,
+        how: str = "opened",
+    ) -> None:
         """Record that *path* is opened with *mode*, or with what parameter *chosen* is given."""
-        if not isinstance(path, Text):
+        if not isinstance(path, Text) or not path.whole:
             return
-        if path.parameter is None:
-            if not path.before:
-                return
-            resource: Resource = ("file", path.before)
-            if not path.before.startswith(_ABSOLUTE):
-                self.record(node, tables.CWD, "read", "relative")
-        elif path.before or path.after:
-            resource = ("parameter", path.parameter, path.before, path.after)
-        else:
-            resource = ("parameter", path.parameter)
+        resource: Resource = ("file", path.before)
+        if path.parameter is not None:
+            resource = ("file", path.key() or "")
+        elif not path.before:
+            return
+        elif not path.before.startswith(_ABSOLUTE):
+            self.record(node, tables.CWD, "read", "relative")
         kind = kind_of(mode)
         if chosen is not None:
             resource = ("mode", chosen, *resource)
-        self.record(node, resource, kind, "opened")
+        self.record(node, resource, kind, how)
         if kind == "write":
             self.record(node, tables.UMASK, "read", "created")
 
     def outside(self, dotted: str, given: Given) -> Value | None:
         """Record what a call of *dotted*, which is not the job's own, touches."""
         node = given.node
+        asks = len(node.args) + len(node.keywords) <= tables.ASKS.get(dotted, -1)
         for resource, kind in tables.touched_by(dotted):
-            self.touch(resource, kind, node, dotted)
+            self.touch(resource, "read" if asks else kind, node, dotted)
         if dotted in tables.STARTERS:
             self._starts(given)
+        if self.module.patched and ast.unparse(node.func) in self.module.patched:
+            self.read(node, ("global", *dotted.rpartition(".")[::2]))
+        name = dotted.rpartition(".")[2]
+        if dotted.startswith("builtins.") and dotted not in tables.OPENERS:
+            return self._builtin(name, given)
+        if dotted in tables.PATCHES:
+            self._patch(dotted, given)
+        elif dotted in ("fcntl.flock", "msvcrt.locking"):
+            self.lock_file(given)
+        elif dotted == "os.getenv":
+            self.item(Object("dict", tables.ENVIRON), given.key, node)
+        else:
+            return self._of_files(dotted, given) or self._made(dotted, name, given)
+        return None
+
+    def _of_files(self, dotted: str, given: Given) -> Value | None:
+        """Record what a call of *dotted* does to files that it is given the paths of."""
         if dotted in tables.OPENERS:
             return self._opens(dotted, given)
         if dotted == "os.makedirs" and not given.may_be_true(2, "exist_ok"):
-            self.file(given.at(0), "w", node)
+            self.file(given.at(0), "w", given.node, how="folder")
         for index, mode in enumerate(tables.MOVERS.get(dotted, ())):
-            self.file(given.at(index), mode, node)
-        if dotted in ("fcntl.flock", "msvcrt.locking"):
-            if "LOCK_UN" not in ast.unparse(node):
-                self.hold(("process", "file lock"))
-            return None
-        if dotted == "os.getenv":
-            self.item(Object("dict", tables.ENVIRON), given.key(), node)
-            return None
-        name = dotted.rpartition(".")[2]
-        if dotted.startswith("builtins."):
-            return self._builtin(name, given)
-        return self._made(dotted, name, given)
+            self.file(given.at(index), mode, given.node)
+        return None
 
     def _opens(self, dotted: str, given: Given) -> Value | None:
         position, mode_at, mode = tables.OPENERS[dotted]
@@ -122,14 +122,19 @@ class Library(Expressions):
             mode = _mode_of_flags(given.node.args[1:2])
             if not mode:
                 return None
-        self.open(given.at(position, "file"), mode, chosen, given.node)
-        return Object("builtins.open" if "open" in dotted else dotted)
+        path = given.at(position, "file")
+        if dotted in tables.FOLDERS:
+            self.file(path, mode, given.node, how="folder")
+            return Object(dotted)
+        self.open(path, mode, chosen, given.node)
+        fields = (("path", path),) if isinstance(path, Text) else ()
+        return Object("builtins.open" if "open" in dotted else dotted, fields=fields)
 
     def open(self, path: Value | None, mode: str, chosen: Value | None, node: ast.AST) -> None:
         """Record that *path* is opened with the mode *chosen*, or with *mode* where none is."""
         if isinstance(chosen, Text) and chosen.parameter is not None:
             whole = not chosen.before and not chosen.after
-            self.file(path, mode, node, chosen.parameter if whole else None)
+            self.file(path, mode, node, chosen.key() if whole else None)
         else:
             self.file(path, chosen.before if isinstance(chosen, Text) else mode, node)
 
@@ -137,7 +142,7 @@ class Library(Expressions):
         """Record that a call of *dotted* touches something that the process has one of."""
         if kind == "read":
             self.record(node, resource, "read", dotted)
-            self.seen[resource, False] = frozenset(self.held.items())
+            self.note((resource, False), node)
         elif kind == "write":
             self.record(node, resource, "write", dotted)
         else:
@@ -149,52 +154,80 @@ class Library(Expressions):
         if "cwd" not in given.keywords:
             self.record(given.node, tables.CWD, "read", "inherited")
 
-    def _made(  # noqa: C901 - a case for each sort of call
-        self, dotted: str, name: str, given: Given
-    ) -> Value | None:
+    def _made(self, dotted: str, name: str, given: Given) -> Value | None:
         """Return what a call of an outside name other than a builtin gives."""
         node = given.node
         first = given.at(0)
         if dotted in tables.PATHS:
             return joined_path(given.positional)
-        if dotted in tables.FILE_LOCKS:
-            return Object(dotted, _lock_file(first))
+        known = self._known(dotted, name, given)
+        if known is not None:
+            return known
         if dotted == "logging.getLogger" and node.args and _is_of_one_call(first):
             return Object("logging.Logger")
         if dotted in tables.CHANGERS:
             if isinstance(first, Object) and first.resource is not None:
-                self.record(node, first.resource, "update", "changed", inside=True)
+                spot = (first.resource, True)
+                how = "checked" if any(spot in guard for guard in self.guards) else "changed"
+                self.record(node, first.resource, "update", how, inside=True)
             return None
         if dotted in tables.CONTAINERS:
-            self.unknown(given, name)
-            return Object(tables.CONTAINERS[dotted])
-        if name.endswith("Semaphore") and dotted in tables.LOCKS:
-            count = node.args[0] if node.args else None
-            single = count is None or getattr(count, "value", 0) == 1
-            return Object(dotted if single else "threading.local")
+            return self._container(dotted, name, given)
         if isinstance(first, Function) and dotted in tables.TRANSPARENT:
             return first
         if isinstance(first, Function) and dotted == "functools.partial":
             return replace(first, ahead=(*first.ahead, *given.positional[1:]))
         if dotted in ("copy.copy", "copy.deepcopy"):
-            self.escape(first, node)
+            self.escape(first, node, one=dotted == "copy.copy" and copies(first))
             return Object(first.made_by) if isinstance(first, Object) else None
-        self.unknown(given, name)
+        self.unknown(given, name, Object(dotted))
         return Object(dotted)
+
+    def _known(self, dotted: str, name: str, given: Given) -> Value | None:
+        """Return an object of which more is known than what made it."""
+        first = given.at(0)
+        if dotted in tables.FILE_LOCKS:
+            return Object(dotted, _lock_file(first))
+        if name == "Condition" and dotted in tables.LOCKS and isinstance(first, Object):
+            return Object(dotted, first.resource)
+        if name.endswith("Semaphore") and dotted in tables.LOCKS:
+            count = given.node.args[0] if given.node.args else None
+            single = count is None or getattr(count, "value", 0) == 1
+            return Object(dotted if single else "threading.local")
+        if dotted in tables.NEW:
+            return Text("", (NEW,))
+        kept = tuple((key, value) for key, value in given.keywords.items() if value is not None)
+        if dotted in tables.NAMESPACES:
+            return Object(dotted, fields=kept)
+        if dotted == "contextvars.ContextVar" and kept:
+            return Object(dotted, fields=kept)
+        return None
+
+    def _container(self, dotted: str, name: str, given: Given) -> Value:
+        """Return a container that a call of *dotted* makes, with what it is known to hold."""
+        first, kind = given.at(0), tables.CONTAINERS[dotted]
+        if dotted == "collections.defaultdict":
+            makes = (("missing", first),) if isinstance(first, Function | Class) else ()
+            return Object(kind, fields=makes)
+        if copies(first):
+            self.escape(first, given.node, one=True)
+        else:
+            self.unknown(given, name)
+        fields = [("", part) for part in first.parts()] if isinstance(first, Object) else []
+        for key, value in given.keywords.items():
+            if value is not None and says(value):
+                fields.append((f"[{key!r}]", value))
+        return Object(kind, fields=tuple(fields))
 
     def _builtin(  # noqa: C901 - a case for each function
         self, name: str, given: Given
     ) -> Value | None:
         node, first = given.node, given.at(0)
-        attribute = node.args[1] if len(node.args) > 1 else None
-        literal = attribute.value if isinstance(attribute, ast.Constant) else None
+        if name in ("getattr", "setattr"):
+            return self._by_name(name, given)
         if name == "len":
             if isinstance(first, Object) and first.resource is not None:
                 self._length(first, first.resource, node)
-        elif name == "setattr" and isinstance(literal, str):
-            self.store_attribute(first, literal, node, given.taint)
-        elif name == "getattr" and isinstance(literal, str):
-            return self.attribute_of(first, literal, node)
         elif name == "type" and isinstance(first, Object) and isinstance(first.made_by, Class):
             return first.made_by
         elif name == "next":
@@ -207,11 +240,41 @@ class Library(Expressions):
             self.unknown(given, name)
             return Object(f"builtins.{name}")
         elif f"builtins.{name}" in tables.CONTAINERS:
-            self.unknown(given, name)
-            return Object(tables.CONTAINERS[f"builtins.{name}"])
+            return self._container(f"builtins.{name}", name, given)
+        elif name in ("sorted", "tuple", "frozenset") and copies(first):
+            self.escape(first, node, one=True)
         elif name not in _AS_IT_IS:
             self.unknown(given, name)
         return Object(f"builtins.{name}") if name in ("frozenset", "object", "range") else None
+
+    def _by_name(self, name: str, given: Given) -> Value | None:
+        """Read or set an attribute; where its name is not known, any may be set."""
+        node, first, text = given.node, given.at(0), given.at(1)
+        if isinstance(text, Text) and text.parameter is None and text.whole:
+            if name == "getattr":
+                return self.attribute_of(first, text.before, node)
+            self.store_attribute(first, text.before, node, given.taint)
+        elif name == "setattr":
+            for each in self.attributes(first):
+                self.store_attribute(first, each, node, given.taint)
+        return None
+
+    def _patch(self, dotted: str, given: Given) -> None:
+        """Record what ``mock.patch`` sets for a while."""
+        target, name = given.at(0), given.at(1)
+        if isinstance(target, Text):
+            first, *path = target.before.split(".")
+            target = named(first, self.reader.sources)
+            if not dotted.endswith(".dict"):
+                *path, last = path or [""]
+                name = Text(last)
+            for step in path:
+                target = self.attribute_of(target, step, given.node)
+        if not dotted.endswith(".dict"):
+            if isinstance(name, Text) and name.before:
+                self.store_attribute(target, name.before, given.node, {})
+        elif isinstance(target, Object) and target.resource is not None:
+            self.record(given.node, target.resource, "update", "patched", inside=True)
 
     def _length(self, first: Object, resource: Resource, node: ast.AST) -> None:
         if isinstance(first.made_by, Class):
@@ -219,67 +282,35 @@ class Library(Expressions):
             if method is not None:
                 self.invoke(method, [], {}, node, first)
                 return
-        self.look(node, resource, "measured", one=False)
+        self.look(node, resource, "measured", one=True)
 
     def _next(self, first: Value | None, node: ast.AST) -> Value | None:
+        if isinstance(first, Object) and first.made_by == "itertools.count":
+            return Text("", (NEW,))
         if not isinstance(first, Object) or first.resource is None or self.is_safe(first):
             return None
         if first.made_by in tables.ITERATORS:
             self.record(node, first.resource, "update", "stepped", inside=True)
         return None
 
-    def store_attribute(  # noqa: C901 - a case for each sort of base
-        self, base: Value | None, name: str, node: ast.AST, taint: Taint, *, augmented: bool = False
-    ) -> None:
-        """Record that ``base.name`` is set to what was made from *taint*."""
-        resource: Resource | None = None
-        match base:
-            case Object(made_by=str() as maker) if f"{maker}.{name}" in tables.STORES:
-                resource = ("process", tables.STORES[f"{maker}.{name}"])
-            case Own(module):
-                resource = ("global", module, name)
-            case Outside(dotted):
-                word = tables.STORES.get(f"{dotted}.{name}") or tables.STORES.get(dotted)
-                resource = ("process", word) if word else ("global", dotted, name)
-            case Class():
-                kind = self.reader.holder_of(base, name)
-                if not kind.inner:
-                    resource = ("attribute", kind.module, f"{kind.path}.{name}")
-            case Function() if base.resource is not None:
-                resource = deeper(base.resource, f".{name}")
-            case Object() if base.resource is not None and not self.is_safe(base):
-                if base.element:
-                    self._store_inside(base.resource, node, taint, augmented=augmented)
-                    return
-                resource = deeper(base.resource, f".{name}")
-        if resource is None:
-            return
-        if augmented:
-            self.record(node, resource, "update", "augmented")
-        else:
-            self.write(node, (resource, False), "set", taint, one=False)
 
-    def _store_inside(
-        self, resource: Resource, node: ast.AST, taint: Taint, *, augmented: bool
-    ) -> None:
-        if augmented:
-            self.record(node, resource, "update", "augmented", inside=True)
-        else:
-            self.write(node, (resource, True), "set", taint, one=False)
+def copies(value: Value | None) -> bool:
+    """Tell whether all that *value* holds can be had in one step."""
+    return isinstance(value, Object) and value.made_by in (*tables.SHARED_CONTAINERS, "view")
 
-    def enter(self, value: Value | None) -> None:
-        """Hold *value* where it is a lock."""
-        if not isinstance(value, Object) or value.resource is None:
-            return
-        # what nobody knows, and is entered: a lock out of a mapping, or made elsewhere
-        if value.made_by is None or value.made_by in tables.LOCKS:
-            self.hold(value.resource)
+
+def _elsewhere(value: Value | None) -> bool:
+    """Tell whether what *value* is given to call runs in another process."""
+    made_by = value.made_by if isinstance(value, Object) else None
+    if not isinstance(made_by, str) or made_by in tables.THREAD_POOLS:
+        return False
+    return made_by.startswith("multiprocessing.") or made_by.endswith(".ProcessPoolExecutor")
 
 
 def _lock_file(path: Value | None) -> Resource | None:
-    if not isinstance(path, Text):
+    if not isinstance(path, Text) or not path.whole:
         return None
-    return ("lock file", os.path.normpath(path.before), path.parameter or "", path.after)
+    return ("lock file", (path.parameter and path.key()) or os.path.normpath(path.before))
 
 
 def _is_of_one_call(name: Value | None) -> bool:

@@ -110,9 +110,11 @@ class Overlaps:
 
     def may(self, one: PlanTask, other: PlanTask) -> bool:
         """Tell whether two tasks may run at the same time; *one* itself: two instances of it."""
-        if one is other or one.name == other.name:
+        if one is other:
             return self._beside(one)
-        if not self._fit(one, other):
+        if one.name == other.name:
+            return self._fit(one, one)  # other instances of it
+        if not self._fit(one, other) or self._exclusive(one, other):
             return False
         pipeline = self._pipeline.get(one.name)
         if pipeline is not None and pipeline == self._pipeline.get(other.name):
@@ -132,6 +134,28 @@ class Overlaps:
         return all(
             mine[name] + theirs[name] <= capacity.get(name, 1) for name in mine if name in theirs
         )
+
+    def _exclusive(self, one: PlanTask, other: PlanTask) -> bool:
+        """Tell whether one runs only where something failed, without which the other does not."""
+        for first, second in ((one, other), (other, one)):
+            if first.run_when == "failed" and second.run_when == "succeeded":
+                return set(first.needs) <= self._relied_on(second)
+        return False
+
+    def _relied_on(self, task: PlanTask) -> set[str]:
+        """Return the tasks none of which has failed where *task* runs."""
+        found: set[str] = set()
+        stack = list(task.needs)
+        while stack:
+            name = stack.pop()
+            if name in found or name not in self.plan.tasks:
+                continue
+            found.add(name)
+            self.steps += 1
+            need = self.plan.tasks[name]
+            if need.run_when == "succeeded" and not need.allow_failure:
+                stack.extend(need.needs)
+        return found
 
     def ordered_with(self, name: str) -> set[str]:
         """Return the tasks that always end before *name* starts, or start after it has ended."""

@@ -6,8 +6,9 @@ import ast
 from dataclasses import replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.frames import Summary, is_fresh
-from orchestrator.hazards.sources import Sources, imported, named
+from orchestrator.hazards.classes import Classes
+from orchestrator.hazards.frames import Summary, is_fresh, locals_of
+from orchestrator.hazards.sources import imported, named
 from orchestrator.hazards.values import Class, Function, Object, Outside, Own, Text, kept_by
 from orchestrator.hazards.walker import Walker
 
@@ -15,29 +16,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.hazards.frames import Bindings
     from orchestrator.hazards.sources import Module
-    from orchestrator.hazards.values import Value
+    from orchestrator.hazards.values import Definition, Resource, Value
 
 MAX_DEPTH = 20
 MAX_SUMMARIES = 4000
-_MAX_BASES = 20
 _UNREADABLE = (RecursionError, AttributeError, TypeError, ValueError, KeyError, IndexError)
 
 
-class Reader:
+class Reader(Classes):
     """Answers what names stand for, and what functions do; keeps every answer."""
 
     def __init__(self, root: str) -> None:
-        self.sources = Sources(root)
+        super().__init__(root)
         self._members: dict[tuple[str, str], Value | None] = {}
         self._summaries: dict[tuple[Function, Bindings], Summary] = {}
         self._decorated: dict[Function, Function] = {}
         self._evaluated: dict[tuple[str, ast.AST], Value | None] = {}
-        self._lineages: dict[Class, list[Class | Outside]] = {}
         self._mentioned: dict[ast.AST, frozenset[str]] = {}
+        self._scopes: dict[Definition, tuple[tuple[str, str], ...]] = {}
+        self._generators: dict[Definition, bool] = {}
         # what was cut short, by its name, and what was not begun
         self._failed: set[str] = set()
         self._skipped: set[tuple[Function, Bindings]] = set()
-        self._depth = self._cuts = 0
+        self._depth = 0
         self._limit = MAX_SUMMARIES
 
     def allow(self) -> None:
@@ -113,6 +114,7 @@ class Reader:
                     value = self.evaluate(module, other)
             if not isinstance(value, Object) or value.resource is not None:
                 value = Object(None)
+        value = self.filled(value, module, source.filled.get(name, ()))
         return kept_by(value, ("global", module, name))
 
     def evaluate(self, module: str, node: ast.AST | None) -> Value | None:
@@ -145,6 +147,17 @@ class Reader:
             self._mentioned[node] = frozenset(names)
         return self._mentioned[node]
 
+    def scopes(self, node: Definition) -> tuple[tuple[str, str], ...]:
+        """Return the names that *node* binds, each with ``local``, ``global`` or ``nonlocal``."""
+        if node not in self._scopes:
+            self._scopes[node] = tuple(locals_of(node))
+        return self._scopes[node]
+
+    def _is_generator(self, node: Definition) -> bool:
+        if node not in self._generators:
+            self._generators[node] = _yields(node)
+        return self._generators[node]
+
     # functions
 
     def summary(self, function: Function, bindings: Bindings) -> Summary:
@@ -173,7 +186,7 @@ class Reader:
             found = walker.done
         finally:
             self._depth -= 1
-        if _is_generator(function.node) and not self.is_context_manager(function):
+        if self._is_generator(function.node) and not self.is_context_manager(function):
             found.returned = Object("generator")
         self._summaries[key] = found
         return found
@@ -204,7 +217,7 @@ class Reader:
             every = names + [argument.arg for argument in spec.kwonlyargs]
             for name in every:
                 if not isinstance(bound.get(name), Object):
-                    bound[name] = Text("", name)
+                    bound[name] = Text("", (name,))
         positional = [*function.ahead, *positional]
         if function.receiver is not None and names:
             positional = [function.receiver, *positional]
@@ -227,16 +240,30 @@ class Reader:
     def _decorate(self, function: Function) -> Function:
         found = replace(function, bare=True)
         assert not isinstance(function.node, ast.Lambda)
+        holder = ("attribute", function.module, function.path)
         for node in reversed(function.node.decorator_list):
             decorator = self.evaluate(function.module, node)
-            if not isinstance(decorator, Function):
-                continue
-            made = self.summary(decorator, self.bindings(decorator, [found], {})).returned
-            if isinstance(made, Function) and made.node is not found.node:
-                holder = ("attribute", function.module, function.path)
-                receiver = function.receiver
+            if isinstance(decorator, Class):
+                made: Value | None = Object(
+                    decorator, holder, fields=self.fields(decorator, [found], {})
+                )
+            else:
+                caller = self._called(decorator, holder)
+                if caller is None:
+                    continue
+                made = self.summary(caller, self.bindings(caller, [found], {})).returned
+            made = self._called(made, holder)
+            if made is not None and made.node is not found.node:
+                receiver = made.receiver or function.receiver
                 found = replace(made, holder=holder, bare=True, receiver=receiver)
         return found
+
+    def _called(self, value: Value | None, holder: Resource) -> Function | None:
+        """Return the function that a call of *value*, which *holder* keeps, is one of."""
+        if isinstance(value, Object) and isinstance(value.made_by, Class):
+            method = self.method(value.made_by, "__call__")
+            return self.bound(method, kept_by(value, holder)) if method else None
+        return value if isinstance(value, Function) else None
 
     def is_context_manager(self, function: Function) -> bool:
         """Tell whether *function* is decorated to stand in a ``with``."""
@@ -255,138 +282,6 @@ class Reader:
                 return mark
         return ""
 
-    # classes
-
-    def lineage(self, kind: Class) -> list[Class | Outside]:
-        """Return *kind* and its bases, depth first, each once."""
-        if kind in self._lineages:
-            return self._lineages[kind]
-        cuts = self._cuts
-        found: list[Class | Outside] = []
-        stack: list[Class | Outside] = [kind]
-        while stack and len(found) < _MAX_BASES:
-            one = stack.pop()
-            if one in found:
-                continue
-            found.append(one)
-            if isinstance(one, Class):
-                bases = [self.evaluate(one.module, base) for base in one.node.bases]
-                stack += [b for b in reversed(bases) if isinstance(b, Class | Outside)]
-        if cuts == self._cuts:
-            self._lineages[kind] = found
-        return found
-
-    def method(self, kind: Class, name: str, *, beyond: bool = False) -> Function | None:
-        """Return the method *name* of *kind* or of a base; *beyond*: of a base only."""
-        for base in self.lineage(kind)[beyond:]:
-            if isinstance(base, Class):
-                found = self.sources.body(base).methods.get(name)
-                if found is not None:
-                    return found
-        return None
-
-    def metaclass(self, kind: Class) -> Class | None:
-        """Return the metaclass of *kind*, where that is an own one."""
-        for base in self.lineage(kind):
-            if isinstance(base, Class):
-                for keyword in base.node.keywords:
-                    found = self.evaluate(base.module, keyword.value)
-                    if keyword.arg == "metaclass" and isinstance(found, Class):
-                        return found
-        return None
-
-    def meta_call(self, kind: Class) -> Function | None:
-        """Return what the metaclass of *kind* does in place of making an object."""
-        meta = self.metaclass(kind)
-        return None if meta is None else self.method(meta, "__call__")
-
-    def bound(self, method: Function, receiver: Value) -> Function:
-        """Return *method* as it is found on *receiver*."""
-        marks = _marks(method)
-        if "staticmethod" in marks:
-            return method
-        if "classmethod" in marks and isinstance(receiver, Object):
-            assert isinstance(receiver.made_by, Class)
-            return replace(method, receiver=receiver.made_by)
-        return replace(method, receiver=receiver)
-
-    def is_property(self, method: Function) -> bool:
-        """Tell whether *method* is called by looking at it."""
-        return not {"property", "cached_property"}.isdisjoint(_marks(method))
-
-    def instance_value(self, kind: Class, name: str) -> tuple[bool, Value | None]:
-        """Return whether methods of *kind* set the attribute *name*, and to what."""
-        for base in self.lineage(kind):
-            if isinstance(base, Class):
-                values = self.sources.body(base).of_instances
-                if name in values:
-                    return True, self.evaluate(base.module, values[name])
-        return False, None
-
-    def fields(
-        self, kind: Class, positional: list[Value | None], keywords: dict[str, Value | None]
-    ) -> tuple[tuple[str, Value], ...]:
-        """Return the attributes that the constructor of *kind* sets to what it is given."""
-        method = self.method(kind, "__init__")
-        if method is None:
-            return ()
-        given = dict(self.bindings(method, [Object(kind), *positional], keywords))
-        return tuple(
-            (name, given[node.id])
-            for name, node in self.sources.body(kind).of_instances.items()
-            if isinstance(node, ast.Name) and node.id in given
-        )
-
-    def class_member(self, kind: Class, name: str, receiver: Value) -> Value | None:
-        """Return what *name* in the body of *kind*, or of a base, stands for."""
-        for base in self.lineage(kind):
-            if not isinstance(base, Class):
-                continue
-            body = self.sources.body(base)
-            if name in body.methods:
-                method = body.methods[name]
-                classy = "classmethod" in _marks(method)
-                return replace(method, receiver=receiver) if classy else method
-            if name in body.classes:
-                return body.classes[name]
-            if name in body.values:
-                value = self.evaluate(base.module, body.values[name])
-                if base.inner:
-                    return value
-                return kept_by(value, ("attribute", base.module, f"{base.path}.{name}"))
-        if name.startswith("__") or not isinstance(receiver, Class) or kind.inner:
-            return None
-        meta = self.metaclass(kind)
-        if meta is not None and self.has(meta, name):
-            return self.class_member(meta, name, receiver)
-        return Object(None, ("attribute", kind.module, f"{kind.path}.{name}"))
-
-    def has(self, kind: Class, name: str) -> bool:
-        """Tell whether the body of *kind*, or of a base, defines *name*."""
-        bodies = (self.sources.body(base) for base in self.lineage(kind) if isinstance(base, Class))
-        return any(name in body.methods or name in body.values for body in bodies)
-
-    def holder_of(self, kind: Class, name: str) -> Class:
-        """Return where an assignment to *name* of *kind* is seen: there, or where it stood."""
-        for base in self.lineage(kind):
-            if isinstance(base, Class) and name in self.sources.body(base).values:
-                return base
-        return kind
-
-    def class_around(self, function: Function) -> Class | None:
-        """Return the class in whose body *function* stands."""
-        first, *names = function.path.split(".")
-        found = self.member(function.module, first)
-        for name in names[:-1]:
-            if isinstance(found, Class):
-                found = self.sources.body(found).classes.get(name)
-        return found if isinstance(found, Class) and names else None
-
-
-def _marks(method: Function) -> set[str]:
-    decorators = getattr(method.node, "decorator_list", ())
-    return {getattr(node, "id", getattr(node, "attr", "")) for node in decorators}
-
 
 def _defaults(spec: ast.arguments) -> list[tuple[str, ast.expr]]:
     names = [argument.arg for argument in spec.posonlyargs + spec.args]
@@ -397,7 +292,7 @@ def _defaults(spec: ast.arguments) -> list[tuple[str, ast.expr]]:
     return found
 
 
-def _is_generator(node: ast.AST) -> bool:
+def _yields(node: ast.AST) -> bool:
     stack: list[ast.AST] = []
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         stack += node.body

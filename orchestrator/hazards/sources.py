@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tokenize
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 MARK = "# orch: shared"
 # Stands for what is bound to a name, and not written out.
 _UNKNOWN = ast.Constant(None)
+_SET = re.compile(r"(\w+)\.set\(")
+_PUTS = frozenset({"append", "appendleft", "insert", "add", "setdefault"})
 
 
 @dataclass
@@ -25,14 +28,19 @@ class Module:
     """A module of the job's own.
 
     *names* are what its top level binds: definitions, imports and values. *rebound* are values that
-    functions bind to names which they declare ``global``. *accepted* are the lines with the mark
-    that says that sharing is meant.
+    functions bind to names which they declare ``global``. *filled* are what is put into containers,
+    by their names. *patched* is what is set of other modules, as it is written; *contexts*
+    are the names that ``.set`` is called on. *accepted* are the lines with the mark that says that
+    sharing is meant.
     """
 
     name: str
     file: str
     names: dict[str, ast.AST] = field(default_factory=dict)
     rebound: dict[str, list[ast.expr]] = field(default_factory=dict)
+    filled: dict[str, list[ast.expr]] = field(default_factory=dict)
+    patched: set[str] = field(default_factory=set)
+    contexts: frozenset[str] = frozenset()
     stars: list[ast.ImportFrom] = field(default_factory=list)
     accepted: frozenset[int] = frozenset()
     is_package: bool = False
@@ -50,15 +58,18 @@ class Module:
 class Body:
     """What the body of a class defines.
 
-    *values* are what it binds to names; annotated fields of records are no such, but what each
-    instance has. *of_instances* are those, and what methods bind to attributes of their first
-    parameter.
+    *setters* are what properties do where they are set. *values* are what it binds to names;
+    annotated fields of records are no such, but what each instance has. *of_instances* are those,
+    and what methods bind to attributes of their first parameter; *filled* is what they put into
+    containers that are such attributes.
     """
 
     methods: dict[str, Function] = field(default_factory=dict)
+    setters: dict[str, Function] = field(default_factory=dict)
     classes: dict[str, Class] = field(default_factory=dict)
     values: dict[str, ast.expr | None] = field(default_factory=dict)
     of_instances: dict[str, ast.expr] = field(default_factory=dict)
+    filled: dict[str, list[ast.expr]] = field(default_factory=dict)
 
 
 class Sources:
@@ -93,10 +104,15 @@ class Sources:
         if MARK in text:
             lines = enumerate(text.split("\n"), 1)
             found.accepted = frozenset(number for number, line in lines if MARK in line)
+        if "ContextVar" in text:
+            found.contexts = frozenset(_SET.findall(text))
         for node in statements(tree.body):
             _bind(node, found)
+        declares = "global" in text  # else no function binds a name of the module
         for part in ast.walk(tree):
-            if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+            if isinstance(part, ast.Assign | ast.Call):
+                _look_at(part, found)
+            elif declares and isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
                 _rebind(part, found)
         return found
 
@@ -124,11 +140,8 @@ def _body(kind: Class) -> Body:
     for node in statements(kind.node.body):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                found.methods[node.name] = Function(
-                    kind.module, f"{kind.path}.{node.name}", node,
-                    closure=kind.closure, inner=kind.inner,
-                )  # fmt: skip
-                _add_attributes(node, found.of_instances)
+                _add_method(kind, node, found)
+                _add_attributes(node, found)
             case ast.ClassDef(name=name):
                 inner = Class(kind.module, f"{kind.path}.{name}", node, kind.closure, kind.inner)
                 found.classes[name] = inner
@@ -146,6 +159,18 @@ def _body(kind: Class) -> Body:
     return found
 
 
+def _add_method(kind: Class, node: ast.FunctionDef | ast.AsyncFunctionDef, found: Body) -> None:
+    path = f"{kind.path}.{node.name}"
+    method = Function(kind.module, path, node, closure=kind.closure, inner=kind.inner)
+    match node.decorator_list:
+        case [ast.Attribute(value=ast.Name(id=node.name), attr="setter")]:
+            found.setters[node.name] = method
+        case [ast.Attribute(value=ast.Name(id=node.name))]:
+            pass  # what a property does where it is deleted
+        case _:
+            found.methods[node.name] = method
+
+
 def _made_for_each(value: ast.expr | None) -> ast.expr:
     """Return what the field of a record is where the constructor is given nothing for it."""
     for keyword in value.keywords if isinstance(value, ast.Call) else ():
@@ -154,22 +179,41 @@ def _made_for_each(value: ast.expr | None) -> ast.expr:
     return _UNKNOWN  # a default that is a constant says nothing about what it is given
 
 
-def _add_attributes(
-    node: ast.FunctionDef | ast.AsyncFunctionDef, found: dict[str, ast.expr]
-) -> None:
-    """Add what the method *node* binds to attributes of its first parameter."""
+def _add_attributes(node: ast.FunctionDef | ast.AsyncFunctionDef, found: Body) -> None:
+    """Add what the method *node* binds to attributes of its first parameter, or puts into them."""
     marks = {getattr(decorator, "id", "") for decorator in node.decorator_list}
     if not node.args.args or marks & {"classmethod", "staticmethod"}:
         return
     first = node.args.args[0].arg
     for part in ast.walk(node):
         for target, value in _bindings(part):
-            if (
-                isinstance(target, ast.Attribute)
-                and isinstance(target.value, ast.Name)
-                and target.value.id == first
-            ):
-                found.setdefault(target.attr, value)
+            if (name := _attribute(target, first)) is not None:
+                found.of_instances.setdefault(name, value)
+        for target, value in _put(part):
+            if (name := _attribute(target, first)) is not None:
+                found.filled.setdefault(name, []).append(value)
+
+
+def _attribute(node: ast.expr, of: str) -> str | None:
+    """Return the name of the attribute of name *of* that *node* is, if so."""
+    match node:
+        case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name == of:
+            return attribute
+    return None
+
+
+def _put(node: ast.AST) -> Iterator[tuple[ast.expr, ast.Call]]:
+    """Yield each container that *node* puts what a call gives into, with that call."""
+    match node:
+        case ast.Assign(targets=targets, value=ast.Call() as value):
+            for target in targets:
+                if isinstance(target, ast.Subscript):
+                    yield target.value, value
+        case ast.Call(
+            func=ast.Attribute(value=container, attr=name), args=[*_, ast.Call() as made]
+        ):
+            if name in _PUTS:
+                yield container, made
 
 
 def _bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -242,6 +286,23 @@ def _bind(node: ast.stmt, found: Module) -> None:  # noqa: C901 - a case for eac
 
 def _name_all(bound: Iterator[tuple[ast.expr, ast.expr]], found: Module) -> None:
     found.names |= {t.id: value for t, value in bound if isinstance(t, ast.Name)}
+
+
+def _look_at(node: ast.Assign | ast.Call, found: Module) -> None:
+    """Note what *node*, anywhere in the module, puts into containers and sets of other modules."""
+    found.patched.update(_patched(node, found))
+    for container, value in _put(node):
+        if isinstance(container, ast.Name):
+            found.filled.setdefault(container.id, []).append(value)
+
+
+def _patched(node: ast.Assign | ast.Call, module: Module) -> Iterator[str]:
+    """Yield the attributes of imported names that *node* sets."""
+    for target in node.targets if isinstance(node, ast.Assign) else ():
+        match target:
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute):
+                if isinstance(module.names.get(name), ast.Import):
+                    yield f"{name}.{attribute}"
 
 
 def _rebind(function: ast.FunctionDef | ast.AsyncFunctionDef, found: Module) -> None:

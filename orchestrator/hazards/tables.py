@@ -114,6 +114,8 @@ _CALLS: dict[str, dict[str, str]] = {
         " os.execl os.execle os.execlp os.execlpe"
     },
 }
+# With no more arguments than this, a call only asks what is set.
+ASKS = {"locale.setlocale": 1, "csv.field_size_limit": 0, "threading.stack_size": 0}
 _STARTS = "subprocess.run subprocess.Popen subprocess.call subprocess.check_call"
 STARTERS = frozenset(
     f"{_STARTS} subprocess.check_output subprocess.getoutput os.system os.popen".split()
@@ -182,6 +184,7 @@ OPENERS: dict[str, tuple[int, int | None, str]] = {
     "os.path.getsize": (0, None, "r"),
     "os.stat": (0, None, "r"),
 }
+FOLDERS = frozenset("os.rmdir os.mkdir shutil.rmtree".split())
 # Calls with two paths, and what each does to both.
 MOVERS = {
     "os.rename": ("w", "w"),
@@ -224,6 +227,10 @@ LOCKS = FILE_LOCKS | frozenset(
     for package in ("threading", "multiprocessing", "_thread")
     for name in ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "allocate_lock")
 )
+QUEUES = frozenset(
+    "queue.Queue queue.LifoQueue queue.PriorityQueue queue.SimpleQueue"
+    " multiprocessing.Queue".split()
+)
 # What is made by these may be used by several threads at once.
 SAFE = LOCKS | frozenset(
     "threading.local contextvars.ContextVar threading.Event threading.Barrier queue.Queue"
@@ -251,6 +258,23 @@ CONTAINERS = {
     "array.array": "list",
 }
 SHARED_CONTAINERS = frozenset(CONTAINERS.values())
+# Objects that have just the attributes that somebody sets.
+NAMESPACES = frozenset("types.SimpleNamespace argparse.Namespace".split())
+# What these give is another in each call, or in each thread.
+NEW = frozenset(
+    "uuid.uuid1 uuid.uuid4 secrets.token_hex secrets.token_urlsafe threading.get_ident"
+    " threading.get_native_id threading.current_thread".split()
+)
+PATCHES = frozenset(
+    f"{mock}.patch{which}"
+    for mock in ("unittest.mock", "mock")
+    for which in ("", ".object", ".dict")
+)
+# What multiprocessing runs on threads after all.
+THREAD_POOLS = frozenset(
+    "multiprocessing.pool.ThreadPool multiprocessing.dummy.Pool"
+    " multiprocessing.dummy.Process".split()
+)
 # Iterators: a step of one that runs in two threads raises or repeats.
 ITERATORS = frozenset(
     "builtins.iter builtins.map builtins.filter builtins.zip builtins.enumerate itertools.cycle"

@@ -6,29 +6,28 @@ import ast
 from dataclasses import replace
 
 from orchestrator.hazards import tables
-from orchestrator.hazards.calls import Calls
-from orchestrator.hazards.expressions import slot_of
-from orchestrator.hazards.frames import Summary, is_fresh, locals_of
-from orchestrator.hazards.sources import pairs
+from orchestrator.hazards.frames import GIVEN, Summary, is_fresh
+from orchestrator.hazards.stores import Stores
 from orchestrator.hazards.values import Class, Function, Object, Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.hazards.frames import Bindings, Taint
-    from orchestrator.hazards.values import Definition, Resource, Value
+    from orchestrator.hazards.values import Definition, Value
 
 # An exception that says that something was not there: who catches it has looked.
 _MISSED = frozenset({"KeyError", "IndexError", "AttributeError", "LookupError", "NameError"})
+_NOTHING_THERE = _MISSED | {"Empty", "Full", "ValueError"}
 # Methods of a mapping that give what it keeps, and leave it there: locks, where it is entered.
 _KEPT = frozenset({"get", "setdefault"})
 
 
-class Walker(Calls):
+class Walker(Stores):
     """Reads a function from its first statement to its last."""
 
     def walk(self, node: Definition, bindings: Bindings) -> Summary:
         """Return what the function does by itself, and whom it calls."""
-        for name, scope in locals_of(node):
+        for name, scope in self.reader.scopes(node):
             where = {"local": self.local, "global": self.globals, "nonlocal": self.nonlocals}
             where[scope].add(name)
         spec = node.args
@@ -36,6 +35,9 @@ class Walker(Calls):
         self.local |= _names_of(parameters)
         self.local -= self.globals | self.nonlocals
         self.values = {**dict.fromkeys(self.local & _names_of(parameters)), **dict(bindings)}
+        bound = spec.args[:1] if self.function and self.function.receiver is not None else []
+        passed = _names_of(parameters) - _names_of([*bound])
+        self.taints = {name: {GIVEN: frozenset()} for name in passed & self.local}
         if isinstance(node, ast.Lambda):
             self.done.returned = self.value(node.body)
             self.done.decides = set(self.seen)
@@ -47,7 +49,12 @@ class Walker(Calls):
     def block(self, body: list[ast.stmt]) -> None:
         """Read statements in order; what a check that leaves early has seen guards those after."""
         guards = len(self.guards)
+        wrote: set[str] = set()
         for node in body:
+            if isinstance(node, ast.Expr) and (handle := _written_to(node.value)):
+                if handle in wrote:
+                    self.pieces.add(node.value)
+                wrote.add(handle)
             self._statement(node)
         del self.guards[guards:]
 
@@ -65,16 +72,18 @@ class Walker(Calls):
         match node:
             case ast.Assign(targets=targets, value=value):
                 made, taint = self.made_from(value)
+                self.literal = repr(value.value) if isinstance(value, ast.Constant) else ""
                 for target in targets:
                     self.store(target, value, made, taint)
+                self.literal = ""
             case ast.AnnAssign(target=target, value=ast.expr() as value):
                 made, taint = self.made_from(value)
                 self.store(target, value, made, taint)
             case ast.AugAssign():
-                self._augment(node)
+                self.augment(node)
             case ast.Delete(targets=targets):
                 for target in targets:
-                    self._delete(target)
+                    self.delete(target)
             case ast.Return(value=value):
                 self._return(node, value)
             case ast.If():
@@ -100,125 +109,12 @@ class Walker(Calls):
                 self.importing(node)
             case ast.Global() | ast.Nonlocal() | ast.Pass():
                 pass
+            case ast.Expr(value=value):
+                self.unused = value
+                self.value(value)
             case _:
                 for child in ast.iter_child_nodes(node):
                     self.value(child)
-
-    # what binds
-
-    def store(
-        self, target: ast.expr, source: ast.expr | None, made: Value | None, taint: Taint
-    ) -> None:
-        """Bind *target* to *made*, which *source* gave and which was made from *taint*."""
-        match target:
-            case ast.Name(id=name):
-                self._store_name(name, target, made, taint)
-            case ast.Tuple() | ast.List() if source is not None:
-                for inner, part in pairs(target, source):
-                    before = self.seen
-                    value = self._again(part)
-                    self.seen = before
-                    self.store(inner, None, value, taint)
-            case ast.Tuple() | ast.List() | ast.Starred():
-                self._store_each(target, None, taint)
-            case ast.Attribute(value=base, attr=name):
-                self.store_attribute(self.receiver(base), name, target, taint)
-            case ast.Subscript():
-                self._store_item(target, taint, augmented=False)
-
-    def _store_each(self, target: ast.expr, element: Value | None, taint: Taint) -> None:
-        """Bind all parts of *target* to parts of *element*."""
-        match target:
-            case ast.Tuple(elts=targets) | ast.List(elts=targets):
-                for inner in targets:
-                    self._store_each(inner, element, taint)
-            case ast.Starred(value=inner):
-                self._store_each(inner, element, taint)
-            case _:
-                self.store(target, None, element, taint)
-
-    def _again(self, node: ast.expr) -> Value | None:
-        """Return what *node* stands for, without recording what it touches a second time."""
-        effects, calls = len(self.done.effects), len(self.done.calls)
-        value = self.value(node)
-        del self.done.effects[effects:], self.done.calls[calls:]
-        return value
-
-    def _store_name(self, name: str, node: ast.AST, made: Value | None, taint: Taint) -> None:
-        resource = self._outer(name)
-        if resource is not None:
-            self.write(node, (resource, False), "set", taint, one=False)
-        elif name not in self.globals:
-            self.bind(name, made, taint)
-
-    def _outer(self, name: str) -> Resource | None:
-        """Return what *name* is where an assignment to it outlives the call; else None."""
-        if name in self.globals:
-            return ("global", self.module.name, name)
-        if name in self.nonlocals:
-            return self.kept(name)
-        return None
-
-    def _store_item(self, target: ast.Subscript, taint: Taint, *, augmented: bool) -> None:
-        if _is_globals(target.value):
-            key = target.slice.value if isinstance(target.slice, ast.Constant) else None
-            if isinstance(key, str):
-                resource: Resource = ("global", self.module.name, key)
-                self.write(target, (resource, False), "set", taint, one=False)
-            return
-        base = self.receiver(target.value)
-        _, key_taint = self.made_from(target.slice)
-        if not isinstance(base, Object) or base.resource is None or self.is_safe(base):
-            return
-        if isinstance(base.made_by, Class):
-            method = self.reader.method(base.made_by, "__setitem__")
-            if method is not None:
-                self.invoke(method, [None, None], {}, target, base)
-                return
-        slot = slot_of(base, target.slice)
-        one = not isinstance(target.slice, ast.Slice)
-        if slot is not None:
-            self.record(target, base.resource, "write", "set", atomic=True, inside=True)
-            if augmented:
-                self.record(target, slot, "update", "augmented")
-            else:
-                self.write(target, (slot, False), "set", taint, one=False)
-        elif augmented:
-            self.record(target, base.resource, "update", "augmented", inside=True)
-        else:
-            one = one and base.resource[0] != "process"
-            spot = (base.resource, True)
-            self.write(target, spot, "set", {**key_taint, **taint}, one=one)
-
-    def _augment(self, node: ast.AugAssign) -> None:
-        _, taint = self.made_from(node.value)
-        match node.target:
-            case ast.Name(id=name):
-                resource = self._outer(name)
-                if resource is not None:
-                    self.record(node, resource, "update", "augmented")
-                    return
-                value = self.values.get(name)
-                self.taints.setdefault(name, {}).update(taint)
-                shared = isinstance(value, Object) and value.made_by in tables.SHARED_CONTAINERS
-                if isinstance(value, Object) and value.resource is not None and shared:
-                    self.write(node, (value.resource, True), "extend", taint, one=True)
-                elif not shared:
-                    self.values[name] = None
-            case ast.Attribute(value=base, attr=name):
-                self.store_attribute(self.receiver(base), name, node, taint, augmented=True)
-            case ast.Subscript() as target:
-                self._store_item(target, taint, augmented=True)
-
-    def _delete(self, target: ast.expr) -> None:
-        match target:
-            case ast.Subscript():
-                self._store_item(target, {}, augmented=False)
-            case ast.Name() | ast.Attribute():
-                self.store(target, None, None, {})
-            case ast.Tuple(elts=targets) | ast.List(elts=targets):
-                for inner in targets:
-                    self._delete(inner)
 
     def _define(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         path = f"{self.name}.{node.name}" if self.name else node.name
@@ -237,13 +133,17 @@ class Walker(Calls):
     # what decides and what repeats
 
     def _guarded(self, taint: Taint, body: list[ast.stmt]) -> None:
+        assigned = dict(self.assigned)
         self.guards.append(taint)
         self.block(body)
         self.guards.pop()
+        self.assigned = assigned
 
     def _repeated(self, taint: Taint, body: list[ast.stmt]) -> None:
         before = self.state()
+        self.loops += 1
         self._guarded(taint, body)
+        self.loops -= 1
         self.go_on([replace(before, held=dict(self.held)), self.state()])
 
     def _if(self, node: ast.If) -> None:
@@ -257,7 +157,12 @@ class Walker(Calls):
         if leaves or otherwise:
             self.guards.append(taint)
         if not leaves:
-            self.go_on([after] if otherwise else [self.state(), after])
+            self.go_on([after] if otherwise or self._is_lock(node.test) else [self.state(), after])
+
+    def _is_lock(self, node: ast.expr) -> bool:
+        """Tell whether *node* is a lock: there is one, if somebody asks."""
+        value = self.again(node) if isinstance(node, ast.Name | ast.Attribute) else None
+        return isinstance(value, Object) and value.made_by in tables.LOCKS
 
     def _match(self, node: ast.Match) -> None:
         value, taint = self.made_from(node.subject)
@@ -286,11 +191,11 @@ class Walker(Calls):
             case ast.MatchAs(name=name):
                 part = value
                 if name is not None:
-                    self._store_name(name, pattern, value, taint)
+                    self.store_name(name, pattern, value, taint)
             case ast.MatchOr():
                 part = value
             case ast.MatchStar(name=str() as name) | ast.MatchMapping(rest=str() as name):
-                self._store_name(name, pattern, None, taint)
+                self.store_name(name, pattern, None, taint)
             case ast.MatchValue(value=constant):
                 self.value(constant)
         for inner in ast.iter_child_nodes(pattern):
@@ -301,14 +206,16 @@ class Walker(Calls):
         before, self.seen = self.seen, {}
         element = self.iterate(node.iter)
         taint, self.seen = self.seen, {**before, **self.seen}
-        self._store_each(node.target, element, taint)
+        self.store_each(node.target, element, taint)
         self._repeated(taint, node.body)
         self._guarded(taint, node.orelse)
 
     def _try(self, node: ast.Try | ast.TryStar) -> None:
         before, self.seen = self.seen, {}
-        start = self.state()
+        start, lenient = self.state(), self.lenient
+        self.lenient = lenient or any(map(_catches, node.handlers))
         self.block(node.body)
+        self.lenient = lenient
         taint, self.seen = self.seen, {**before, **self.seen}
         broken = [start, self.state()]
         self.block(node.orelse)
@@ -338,13 +245,19 @@ class Walker(Calls):
                 entered.append(value)
             if item.optional_vars is not None:
                 self.store(item.optional_vars, None, result, self.seen)
+        lenient = self.lenient
+        self.lenient = lenient or any(map(_suppresses, node.items))
         self.block(node.body)
+        self.lenient = lenient
         for value in entered:
             assert isinstance(value.made_by, Class)
             method = self.reader.method(value.made_by, "__exit__")
             if method is not None:
                 self.invoke(method, [None, None, None], {}, node, value)
-        self.held = {lock: hold for lock, hold in self.held.items() if lock in held}
+        kept = {
+            lock: hold for lock, hold in self.held.items() if lock in held or lock[0] == "after"
+        }
+        self.held = kept
 
     def _context(self, node: ast.expr) -> Value | None:
         calls = len(self.done.calls)
@@ -362,9 +275,25 @@ class Walker(Calls):
         return value if not isinstance(value, Text) else None
 
 
-def _is_globals(node: ast.AST) -> bool:
+def _written_to(node: ast.expr) -> str:
+    """Return what *node* calls ``write`` of, as it is written; nothing where it does not."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=handle, attr="write")):
+            return ast.unparse(handle)
+    return ""
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    """Tell whether *handler* catches that there was nothing to take."""
+    return handler.type is not None and not _NOTHING_THERE.isdisjoint(_names(handler.type))
+
+
+def _suppresses(item: ast.withitem) -> bool:
+    call = item.context_expr
     return (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "globals"
+        isinstance(call, ast.Call)
+        and ast.unparse(call.func).endswith("suppress")
+        and any(not _NOTHING_THERE.isdisjoint(_names(argument)) for argument in call.args)
     )
 
 
@@ -385,4 +314,5 @@ def _names_of(parameters: list[ast.arg | None]) -> set[str]:
 
 
 def _names(node: ast.AST) -> set[str]:
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return names | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}

@@ -30,7 +30,7 @@ _PROCESS = {
 }
 
 
-def named(resource: Resource, root: str) -> str:
+def named(resource: Resource, root: str, *, folder: bool = False) -> str:
     """Return what *resource* is, for a user: a short name, then what it is."""
     match resource:
         case ("global", module, name):
@@ -43,7 +43,7 @@ def named(resource: Resource, root: str) -> str:
             return f"`{module}.{name}`, which gives all callers the same"
         case ("file", path):
             inside = os.path.relpath(path, root) if path.startswith(f"{root}/") else path
-            return f"`{inside}`, a file"
+            return f"`{inside}`, a {'folder' if folder else 'file'}"
         case ("process", name):
             whole, _, part = name.partition("[")
             known = _PROCESS.get(whole, f"the {whole}")
@@ -52,32 +52,65 @@ def named(resource: Resource, root: str) -> str:
     return " ".join(resource)
 
 
-def why(one: Effect, other: Effect) -> str:
-    """Return one sentence that says why the two effects are a race."""
+def why(one: Effect, other: Effect, reader: Effect | None = None) -> str:
+    """Return one sentence that says why the two effects are a race; *reader* is hit by it."""
     if one.resource == tables.LIFE:
         return f"{_line(one)} ends or copies the process in the middle of what others do"
     if one.resource[0] == "file":
+        if "folder" in (one.how, other.how):
+            return "one makes or removes the folder while the other is in it"
         return "one writes the file while the other has it open: what is in it is up to chance"
     if one.resource[0] == "process":
-        return f"{_line(one)} is meant for one task, and takes effect in all that run beside it"
-    for effect in (one, other):
+        hit = f": in {_line(other)}" if other.kind == "read" and other.line != one.line else ""
+        return (
+            f"{_line(one)} is meant for one task, and takes effect in all that run beside it{hit}"
+        )
+    return _of_memory(one, other, reader)
+
+
+def _of_memory(one: Effect, other: Effect, reader: Effect | None) -> str:
+    if one.kind == "update" and one.under and other.kind == "read" and not other.under:
+        return f"{_line(other)} looks without the lock under which {_line(one)} changes it"
+    # what holds no lock is more to blame than what holds one
+    for effect in sorted((one, other), key=lambda effect: len(effect.under)):
         if effect.kind == "update":
-            return f"{_line(effect)} {_UPDATES.get(effect.how, _UPDATES['augmented'])}"
+            said = _UPDATES.get(effect.how, _UPDATES["augmented"])
+            return f"{_line(effect)} {said.format(where=_where(effect))}"
     if one.kind == other.kind == "write":
-        return f"{_line(one)} and {_line(other)} both set it: which one is last is up to chance"
-    reader = one if one.kind == "read" else other
+        return _both_set(one, other, reader)
+    reader, writer = (one, other) if one.kind == "read" else (other, one)
+    if writer.how == "clear" and reader.how == "needed":
+        return f"{_line(writer)} leaves nothing where {_line(reader)} needs something"
     if reader.how in ("iterated", "measured"):
         return f"it changes while {_line(reader)} goes through it"
     return f"{_line(reader)} finds the old or the new value, by chance"
 
 
+def _both_set(one: Effect, other: Effect, reader: Effect | None) -> str:
+    first, second = _line(one), _line(other)
+    sets = f"each time {first} sets it" if first == second else f"{first} and {second} both set it"
+    if reader is not None:
+        return f"{sets}: {_line(reader)} may find what the other has set"
+    return f"{sets}: which one is last is up to chance"
+
+
+def _where(effect: Effect) -> str:
+    """Return where *effect* has looked before, if that says something."""
+    if effect.looked is None or not effect.looked[1]:
+        return ""
+    file, line = effect.looked
+    return f" in line {line}" if file == effect.file else f" in {os.path.basename(file)}:{line}"
+
+
 _UPDATES = {
     "augmented": "reads, then writes: what the other adds in between is lost",
-    "computed": "writes what it has made from an earlier look: a change in between is lost",
-    "checked": "acts on an earlier look: both may find the same, and both act",
+    "computed": "writes what it has made from an earlier look{where}: a change in between is lost",
+    "checked": "acts on an earlier look{where}: both may find the same, and both act",
     "stepped": "moves an iterator on, which fails or repeats in two threads",
     "changed": "takes several steps, and the other sees it half done",
     "stateful": "goes on from where the last call left off, whoever made it",
+    "pieces": "writes a piece of what belongs together: the other may write in between",
+    "patched": "sets it for a while, and sets it back, for all",
 }
 
 

@@ -8,7 +8,7 @@ N = 0
 def work(fast):
     global N
     if fast:
-        LOCK.acquire(timeout=1)
+        LOCK.acquire(blocking=True)
     else:
         LOCK.acquire()
     try:

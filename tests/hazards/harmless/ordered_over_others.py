@@ -1,6 +1,6 @@
 # tasks: a=first, m=middle, b=second
 # needs: m->a, b->m
-# modes: m=subprocess
+# mode: m=subprocess
 import os
 
 

@@ -1,5 +1,5 @@
 # tasks: a=bump, b=bump
-# modes: b=process
+# mode: b=process
 N = 0
 
 

@@ -1,0 +1,8 @@
+# tasks: save=save
+# items: save=["north", "south", "west"]
+# args: save=["out/{{ item }}.txt"]
+
+
+def save(path):
+    with open(path, "w") as stream:
+        stream.writelines(f"{number}\n" for number in range(1000))

@@ -1,0 +1,6 @@
+# tasks: a=work, b=work
+import locale
+
+
+def work():
+    return locale.setlocale(locale.LC_TIME)

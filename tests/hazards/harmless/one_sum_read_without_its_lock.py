@@ -1,0 +1,15 @@
+# tasks: a=move, b=watch
+import threading
+
+GUARD = threading.Lock()
+MOVED = 0
+
+
+def move(number):
+    global MOVED
+    with GUARD:
+        MOVED = MOVED + number
+
+
+def watch():
+    print(MOVED)

@@ -1,0 +1,10 @@
+# tasks: a=work, b=work
+from contextvars import ContextVar
+
+LINES = ContextVar("lines", default=[])
+
+
+def work(line):
+    lines = LINES.get()
+    if line not in lines:
+        lines.append(line)  # here

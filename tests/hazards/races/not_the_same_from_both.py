@@ -1,0 +1,10 @@
+# tasks: a=fast, b=slow
+SPEED = {"now": None}
+
+
+def fast():
+    SPEED["now"] = "fast"  # here
+
+
+def slow():
+    SPEED["now"] = "slow"  # here

@@ -1,0 +1,19 @@
+# tasks: a=work, b=work
+class Lamp:
+    def __init__(self):
+        self._watts = 0
+
+    @property
+    def watts(self):
+        return self._watts
+
+    @watts.setter
+    def watts(self, value):
+        self._watts = min(value, 100)  # here
+
+
+LAMP = Lamp()
+
+
+def work():
+    LAMP.watts += 5

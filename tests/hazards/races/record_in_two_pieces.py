@@ -1,0 +1,7 @@
+# tasks: a=work, b=work
+LOG = open("/dev/null", "a")
+
+
+def work(name):
+    LOG.write(f"{name}: ")
+    LOG.write("done\n")  # here
