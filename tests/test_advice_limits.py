@@ -319,6 +319,42 @@ def test_on_a_narrow_terminal(funcs: Builder) -> None:
     assert not any(re.match(r"\s*m?s\b", line) for line in lines)
 
 
+def test_a_function_that_is_a_program(funcs: Builder) -> None:
+    """Who only waits for what it starts is told that this could be a task; who computes is not."""
+    funcs.module(
+        """
+        import subprocess
+        from helpers import sleeps
+
+        def waits():
+            sleeps(0.1)
+
+        def works():
+            sum(range(3_000_000))
+            subprocess.run(["true"], check=True)
+        """,
+        "progs",
+    )
+    funcs.module(
+        """
+        import subprocess as sp
+
+        def sleeps(seconds):
+            sp.run(["sleep", str(seconds)], check=True)
+        """,
+        "helpers",
+    )
+    funcs.tasks("""
+        waits: {mode: thread, function: 'progs:waits'}
+        works: {mode: thread, function: 'progs:works', needs: [waits]}
+    """)
+    assert funcs.run().code == 0
+    found = funcs.orch("advise", "job.yaml", "--json").tasks
+    said = "it waits for a program that it starts: that could be a task of its own"
+    assert said in found["waits"]["reason"]
+    assert said not in found["works"]["reason"]
+
+
 def test_runs_that_are_too_large_to_be_read_before_one(funcs: Builder) -> None:
     """They are passed over, and that is known."""
     funcs.tasks("a: {mode: thread, function: 'm:naps'}")

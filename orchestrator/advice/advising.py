@@ -16,7 +16,7 @@ from orchestrator.advice.judge import Advice, Judge, Verdict
 from orchestrator.advice.measure import measurable, measure
 from orchestrator.advice.trial import Trials, its_turn, workshop
 from orchestrator.errors import OrchError, SpecError
-from orchestrator.hazards import Hazard, hazards
+from orchestrator.hazards import Hazard, hazards, starters
 from orchestrator.loading import Loaded, cpus, load
 from orchestrator.places import STATE_DIR, relative
 from orchestrator.pythons import gil_is_on
@@ -47,7 +47,11 @@ def advice(
                 measure(evidence, trials, loaded.plan, tasks, times, say)
             finally:  # a signal may have ended it: what was seen until then took minutes, too
                 kept.keep(evidence, loaded, state, [task.name for task in tasks])
-    judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on())
+    functions = [task.function for task in loaded.plan.tasks.values() if task.function is not None]
+    judge = Judge(
+        loaded.plan, evidence, cpus(), gil=gil_is_on(),
+        starters=starters(dict.fromkeys(functions), loaded.plan.root),
+    )  # fmt: skip
     return judge.verdict(names), hazards(loaded.plan)[:_SUSPECTS]
 
 

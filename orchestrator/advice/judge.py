@@ -72,8 +72,13 @@ class Judge:
         *,
         gil: bool = True,
         effort: int = EFFORT,
+        starters: Collection[str] = (),
     ) -> None:
-        """Judge by *evidence*; all replays together go through about *effort* attempts."""
+        """Judge by *evidence*; all replays together go through about *effort* attempts.
+
+        *starters* are functions that start other programs.
+        """
+        self._starters = starters
         self._plan, self._evidence, self._cpus, self._gil = plan, evidence, cpus, gil
         self._counts = evidence.counts
         attempts = sum(self._count(name) for name in plan.tasks)
@@ -322,6 +327,8 @@ class Judge:
         if load.seconds >= _NOTHING_S:
             words = [f"CPU {load.cpu:.0%} of {show_finely(load.seconds)}"]
         words += self._about_gil(thread or (), load)
+        if task.function in self._starters and load.seconds >= _NOTHING_S and load.cpu < _MOSTLY:
+            words.append("it waits for a program that it starts: that could be a task of its own")
         words += [f"as `{mode}` it {why}" for mode, why in known.barred.items()]
         if thread and self._holds_long(known):
             longest = median(shot.cost.gil_longest_s or 0.0 for shot in thread)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from orchestrator.hazards.frames import GIVEN
 from orchestrator.hazards.frames import Effect as Effect  # noqa: PLC0414 - it is this module's word
 from orchestrator.hazards.reader import Reader
+from orchestrator.hazards.tables import PROGRAMS
 from orchestrator.hazards.values import Class, Function, Object, Outside, Own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from orchestrator.hazards.frames import Bindings, Looks, Summary
@@ -60,6 +61,16 @@ def reading_of(reference: str, reader: Reader) -> Reading:
     except Exception:  # noqa: BLE001 - advice must not break the run that asks for it
         reader.fail(reference)
         return Reading()
+
+
+def starters(references: Iterable[str], root: str) -> set[str]:
+    """Return those of *references* that start other programs, as far as can be read."""
+    reader = Reader(root)
+    return {
+        reference
+        for reference in references
+        if any(effect.resource == PROGRAMS for effect in reading_of(reference, reader).effects)
+    }
 
 
 def _told(function: Function, effects: tuple[Effect, ...], reader: Reader) -> Reading:

@@ -149,6 +149,7 @@ class Library(Locks):
             self.record(node, resource, "update", dotted)
 
     def _starts(self, given: Given) -> None:
+        self.record(given.node, tables.PROGRAMS, "read", "started")
         if "env" not in given.keywords:
             self.record(given.node, tables.ENVIRON, "read", "inherited", inside=True)
         if "cwd" not in given.keywords:

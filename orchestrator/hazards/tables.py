@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from orchestrator.hazards.values import Resource
 
 CWD, ENVIRON, UMASK = ("process", "cwd"), ("process", "environ"), ("process", "umask")
+PROGRAMS = ("process", "programs")  # those that it starts: nobody is in their way
 LIFE = ("process", "life")
 
 # The kind of each call is one of ``read write update``; a name may end in ``*``.
