@@ -29,6 +29,7 @@ _TOLD = 0.005  # of a run, from which on a difference is one
 _MOST_ROWS = 40
 _MOST_NAMES = 5
 _UNBROKEN, _UNIT = "\xa0", re.compile(r"(?<=\d) (?=m?s\b)")
+_TEXT, _BOLD = re.compile(r"\S.*"), "\x1b[1m\\g<0>\x1b[0m"  # without what a line begins with
 _LEAST_WIDTH = 30  # of a column that is wrapped
 
 
@@ -156,7 +157,7 @@ def _text(
     if wants_colour(1):
         bold = [one.advised != one.mode for one in told]
         lines = [
-            f"\x1b[1m{line}\x1b[0m" if on else line for line, on in zip(lines, bold, strict=True)
+            _TEXT.sub(_BOLD, line) if on else line for line, on in zip(lines, bold, strict=True)
         ]
     text = "".join(f"{line}\n" for line in (head, *lines)) if told else ""
     if more:
