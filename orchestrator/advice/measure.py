@@ -103,7 +103,7 @@ def measure(
             known = evidence.tasks[task.name]
             try:
                 found = _tried_once(twins, trials, plan, task, times, say)
-                evidence.tasks[task.name] = _known(known, task, found)
+                evidence.tasks[task.name] = _known(known, found)
             except (TemplateError, TrialFailed) as error:
                 known.trouble = str(error)
                 say(f"`{task.name}` is not measured: {error}")
@@ -150,11 +150,14 @@ def _tried_once(
     return found
 
 
-def _known(before: Known, task: PlanTask, found: Mapping[Way, Tried]) -> Known:
-    """Return what trials have shown of *task*, beside *before*.
+def _known(before: Known, found: Mapping[Way, Tried]) -> Known:
+    """Return what is *found* of a task, beside what was known *before*.
 
     Raises ``TrialFailed`` where it failed in every way.
     """
+    troubles = [one.trouble for one in found.values() if one.trouble is not None]
+    if len(troubles) == len(found):
+        raise troubles[0]
     known = Known(measured=True, chances=before.chances, starts=before.starts, crash=before.crash)
     for way, one in found.items():
         if one.trouble is not None:
@@ -166,8 +169,6 @@ def _known(before: Known, task: PlanTask, found: Mapping[Way, Tried]) -> Known:
     known.bar_failures()
     if known.shots.get("thread"):
         known.first_s = _first_s(found[THREAD])
-    if not known.shots:
-        raise found[Way(task.mode)].trouble or AssertionError
     return known
 
 
