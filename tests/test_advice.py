@@ -326,6 +326,7 @@ def test_apply(funcs: Builder) -> None:
     ("args", "said"),
     [
         (["job.yaml", "--task", "x"], "no task `x`"),
+        (["job.yaml", "--task", "pq"], "no task `pq`; did you mean `p`?"),
         (["job.yaml", "--task", "p"], "`p` is a program"),
         (["-", "--apply"], "no file to write to"),
     ],

@@ -227,6 +227,15 @@ def test_one_run_at_a_time(funcs: Builder, how: str) -> None:
     assert running.finish().code == 0
 
 
+def test_a_run_that_was_cut_off(funcs: Builder) -> None:
+    """Who was under way then had something to do, and is not told otherwise."""
+    funcs.module("import os\ndef f(): os._exit(3)\n", "ends")
+    funcs.tasks("a: {mode: thread, function: 'ends:f'}")
+    assert funcs.run().code == 3
+    found = funcs.orch("advise", "job.yaml", "--json").tasks["a"]
+    assert found["reason"] == "it was under way when the run was cut off: use --measure"
+
+
 def test_twins_are_measured_once(funcs: Builder) -> None:
     """Tasks that call one function alike take the same, and have the same output."""
     funcs.tasks("""

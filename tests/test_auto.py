@@ -127,3 +127,15 @@ def test_advice_knows_the_pin(auto: Builder) -> None:
         done = auto.orch("advise", "job.yaml", "--json")
         assert done.tasks["a"]["mode"] == mode
         assert f"auto ({mode})" in auto.orch("advise", "job.yaml").out
+
+
+def test_what_has_failed_as_a_thread(auto: Builder) -> None:
+    """It is a process from then on: it may be at home there."""
+    auto.module("import signal\ndef f(): signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n", "hears")
+    auto.tasks("a: {mode: auto, function: 'hears:f'}")
+    assert _mode(auto) == ("thread", "nothing is known of it yet")
+    mode, reason = _mode(auto)
+    assert mode == "process"
+    assert reason.startswith("as `thread` it failed: ValueError: signal only works in main thread")
+    done = auto.run("--json")
+    assert (done.code, done.tasks["a"]["mode"]) == (0, "process")

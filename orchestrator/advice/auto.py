@@ -74,11 +74,15 @@ def _decided(loaded: Loaded, state: str, tasks: dict[str, str]) -> dict[str, dic
         return None
     judge = Judge(loaded.plan, evidence, cpus(), gil=gil_is_on(), effort=_EFFORT)
     verdict = judge.verdict()
-    return {
-        name: {"mode": advice.advised, "why": advice.reason, "of": digest}
-        for name, digest in tasks.items()
-        if (advice := verdict.tasks[name]).evidence != "none"
-    }
+    found = {}
+    for name, digest in tasks.items():
+        advice, failures = verdict.tasks[name], evidence.tasks[name].failures
+        if advice.evidence != "none":
+            found[name] = {"mode": advice.advised, "why": advice.reason, "of": digest}
+        elif "thread" in failures and "process" not in failures:  # it may be at home there
+            why = f"as `thread` it failed: {failures['thread']}"
+            found[name] = {"mode": "process", "why": why, "of": digest}
+    return found
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -153,8 +153,12 @@ def _take_shots(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, s
 
 def _take_counts(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, str]) -> None:
     """Add how many instances there were, and what failed."""
+    ended = {event.task for event in events if isinstance(event, Ended)}
     for event in events:
-        if isinstance(event, Expanded):
+        if isinstance(event, Started) and event.task not in ended:
+            name = event.task.partition(".")[0]
+            evidence.tasks[name].cut_off |= name in modes
+        elif isinstance(event, Expanded):
             evidence.counts.setdefault(event.task, event.instances)
         elif isinstance(event, Ended) and event.outcome in _FAILURES:
             name = event.task.partition(".")[0]

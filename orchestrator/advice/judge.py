@@ -173,7 +173,8 @@ class Judge:
                 without_s = self.time({**best, task.name: task.mode})
             advice = tasks[task.name] = self._advice(task, best[task.name], seconds)
             advice.saves_s = max(0.0, without_s - best_s)
-            if advice.saves_s > now_s - seconds.get(advice.advised, now_s) + _WORTH_S:
+            others = any(best[name] != now[name] for name in best if name != task.name)
+            if others and advice.saves_s > now_s - seconds.get(advice.advised, now_s) + _WORTH_S:
                 advice.reason += (
                     f"; with the other changes {show_finely(best_s)}, and "
                     f"{show_finely(without_s)} if it stays `{task.mode}`"
@@ -384,6 +385,8 @@ def _why_unknown(known: Known) -> str:
         return f"it was not measured: {known.trouble}"
     if known.failures:
         return "it has not succeeded yet"
+    if known.cut_off:
+        return "it was under way when the run was cut off: use --measure"
     if known.runs:
         return "it had nothing to do when the job was run"
     if known.stale:
@@ -395,7 +398,7 @@ def _of_several(together: Mapping[str, Crowd]) -> str:
     """Return what several at once were seen to take."""
     parts, before = [], 0.0
     for mode, crowd in together.items():
-        count = f"{crowd.copies:.0f} " if before else f"{crowd.copies:.0f} at once take "
+        count = f"{crowd.copies:.0f} at once {'take ' * (not before)}"
         parts.append(f"{count * (crowd.copies != before)}{show_finely(crowd.seconds)} as `{mode}`")
         before = crowd.copies
     return ", ".join(parts)

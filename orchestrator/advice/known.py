@@ -51,6 +51,7 @@ class Known:
     firsts: list[float] = field(default_factory=list)  # by runs: see ``import_s``
     first_s: float = 0.0  # what the first call in a Python took more than those after it
     failures: dict[str, str] = field(default_factory=dict)  # what an attempt said, by modes
+    cut_off: bool = False  # an attempt never came to its end
     crash: str | None = None  # what would have been if the process that crashed were a thread
     trouble: str | None = None  # why it could not be measured
     barred: dict[str, str] = field(default_factory=dict)  # modes in which it fails, and how

@@ -19,7 +19,7 @@ from orchestrator.loading import Loaded, load
 from orchestrator.places import STDIN, state_directory
 from orchestrator.report.screen import wants_colour
 from orchestrator.spec.durations import show, show_finely
-from orchestrator.spec.words import printable, quote
+from orchestrator.spec.words import did_you_mean, printable, quote
 
 if TYPE_CHECKING:  # they bring along what runs are made of
     from orchestrator.advice.judge import Advice, Verdict
@@ -95,7 +95,8 @@ def _wanted(loaded: Loaded, names: list[str] | None) -> list[str] | None:
     functions = [name for name, task in loaded.plan.tasks.items() if task.function is not None]
     for name in names or ():
         if name not in loaded.plan.tasks:
-            raise UsageError(f"--task: no task {quote(name)}")
+            near = did_you_mean(name, loaded.plan.tasks)
+            raise UsageError(f"--task: no task {quote(name)}{near}")
         if name not in functions:
             raise UsageError(f"--task: {quote(name)} is a program: it has one mode")
     return names or None

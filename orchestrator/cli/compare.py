@@ -12,7 +12,7 @@ from orchestrator.loading import Loaded, load
 from orchestrator.places import state_directory
 from orchestrator.plan.model import PlanTask
 from orchestrator.spec.durations import show_finely
-from orchestrator.spec.words import printable, quote
+from orchestrator.spec.words import did_you_mean, printable, quote
 
 
 def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
@@ -32,7 +32,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the options of a command line
     loaded = load(file, given.choices(params), data=given.job_bytes(file))
     found = loaded.plan.tasks.get(task)
     if found is None:
-        raise UsageError(f"no task {quote(task)}")
+        raise UsageError(f"no task {quote(task)}{did_you_mean(task, loaded.plan.tasks)}")
     if found.consume or found.publish or found.source:
         raise UsageError(f"{quote(task)} is joined with others by a queue: it cannot run by itself")
     _ask(loaded, found, times, yes=yes)
