@@ -12,7 +12,7 @@ $(BIN)/orch: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "orch needs Python 3.11 or newer; try: make PYTHON=python3.12 run")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
-	@$(BIN)/python -m compileall -q orchestrator # pip does it for what it copies; a start is 70 ms longer without
+	@$(BIN)/python -m compileall -q orchestrator # pip does it for what it copies
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/orch

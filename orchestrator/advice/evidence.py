@@ -36,6 +36,12 @@ class Evidence:
     overhead: Overhead = field(default_factory=Overhead)
     too_large: int = 0  # runs that were not looked at
 
+    def concluded(self) -> Evidence:
+        """Return this, with what follows from all the runs that were looked at."""
+        for known in self.tasks.values():
+            known.bar_failures()
+        return self
+
 
 def recorded(loaded: Loaded, state: Path, most: int | None = None) -> Evidence:
     """Return what the newest runs of the job in *state* tell.
@@ -65,9 +71,7 @@ def recorded(loaded: Loaded, state: Path, most: int | None = None) -> Evidence:
         seen += len(events)
         if found == _RUNS or (most is not None and seen > most):
             break
-    for known in evidence.tasks.values():
-        known.bar_failures()
-    return evidence
+    return evidence.concluded()
 
 
 def _size(folder: Path) -> int:
@@ -82,9 +86,7 @@ def of_one(loaded: Loaded, folder: Path) -> Evidence:
     evidence = Evidence({name: Known() for name in loaded.plan.tasks})
     record = Record(folder)
     _take_in(evidence, loaded, record, list(record.events()), _digests(loaded))
-    for known in evidence.tasks.values():
-        known.bar_failures()
-    return evidence
+    return evidence.concluded()
 
 
 def _digests(loaded: Loaded) -> dict[str, dict[str, str]]:
