@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
-from time import monotonic, thread_time
+import threading
+from contextvars import ContextVar
+from time import monotonic, process_time, thread_time
 
 from orchestrator.events import Cost
 from orchestrator.records import NamedTuple
@@ -12,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
+_THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 # Of a function that takes less, switches say nothing, and to ask costs as much as all the rest.
 _QUICK_S = 0.0002
 _IMPORT_S = 0.00005  # what looking up a function takes that is there already
@@ -31,13 +33,23 @@ class Begun(NamedTuple):
 
 
 class Meter:
-    """Measures one call, on the thread that makes it."""
+    """Measures one call, on the thread that makes it, with the threads that this starts."""
 
-    __slots__ = ("_alone", "_asked", "_begun", "_beside", "_cpu", "_launched", "_usage")
+    __slots__ = (
+        "_alone", "_asked", "_begun", "_beside", "_cpu", "_cpu_time", "_helpers", "_launched",
+        "_usage", "_who",
+    )  # fmt: skip
 
-    def __init__(self, launched: float) -> None:
-        """Take note of when it was *launched*, by ``time.monotonic``."""
+    def __init__(self, launched: float, *, whole: bool = False) -> None:
+        """Take note of when it was *launched*, by ``time.monotonic``.
+
+        With *whole* the call has the process to itself, and all that this takes is the call's;
+        without, of its threads those count that tell of their end.
+        """
         self._launched, self._asked = launched, monotonic()
+        self._who = resource.RUSAGE_SELF if whole else _THREAD
+        self._cpu_time = process_time if whole else thread_time
+        self._helpers: tuple[float, int, int] | None = None
         self._begun = self._cpu = 0.0
         self._usage: Any = None
         self._alone: _Samples | None = None
@@ -52,27 +64,38 @@ class Meter:
 
     def begins(self) -> None:
         """Take note that the function has been imported and is about to be called."""
-        self._usage = resource.getrusage(_WHO)
-        self._begun, self._cpu = monotonic(), thread_time()
+        self._usage = resource.getrusage(self._who)
+        self._begun, self._cpu = monotonic(), self._cpu_time()
+
+    def helper_ends(self) -> None:
+        """Take in what the calling thread has taken, which is about to end."""
+        used = resource.getrusage(_THREAD)
+        with _adding:
+            cpu_s, waits, losses = self._helpers or (0.0, 0, 0)
+            waits, losses = waits + used.ru_nvcsw, losses + used.ru_nivcsw
+            self._helpers = cpu_s + thread_time(), waits, losses
 
     def cost(self) -> Cost | None:
         """Return what the call took until now; None where it was not begun."""
         begun = self._begun
         if not begun:
             return None
-        cpu_s, wall_s = thread_time() - self._cpu, monotonic() - begun
+        cpu_s, wall_s = self._cpu_time() - self._cpu, monotonic() - begun
         startup_s = begun - self._launched
         import_s = begun - self._asked if begun - self._asked >= _IMPORT_S else None
         if wall_s < _QUICK_S:  # most are; written out, which is what is fastest
             known = wall_s, cpu_s, startup_s, import_s, None, None, None, None, None, None, None
             return Cost._make(known)
-        before, now = self._usage, resource.getrusage(_WHO)
-        switches = now.ru_nvcsw - before.ru_nvcsw, now.ru_nivcsw - before.ru_nivcsw
+        before, now = self._usage, resource.getrusage(self._who)
+        waits, losses = now.ru_nvcsw - before.ru_nvcsw, now.ru_nivcsw - before.ru_nivcsw
+        if self._helpers is not None:
+            more_s, more_waits, more_losses = self._helpers
+            cpu_s, waits, losses = cpu_s + more_s, waits + more_waits, losses + more_losses
         alone, beside = self._alone, self._beside
         held = alone.said() if alone is not None else (None, None)
         taken = beside.said()[0] if beside is not None else None
         return Cost._make((
-            wall_s, cpu_s, startup_s, import_s, *switches, None, *held, taken, None,
+            wall_s, cpu_s, startup_s, import_s, waits, losses, None, *held, taken, None,
         ))  # fmt: skip
 
     def sampled(self, late_s: float, span_s: float, *, alone: bool) -> None:
@@ -85,6 +108,11 @@ class Meter:
             else:
                 self._beside = samples
         samples.add(late_s, span_s)
+
+
+_adding = threading.Lock()
+# That of the attempt which a thread belongs to; nothing on threads that are no attempt's.
+meter_of_context: ContextVar[Meter | None] = ContextVar("orch_meter", default=None)
 
 
 class _Samples:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 
 from orchestrator.current import attempt_of_context
+from orchestrator.meter import meter_of_context
 from orchestrator.places import open_again, open_output
 
 TYPE_CHECKING = False
@@ -226,9 +227,12 @@ def _start_in_context(
 
             def run_as_the_tasks() -> None:
                 threads_of_tasks[thread] = context.get(attempt_of_context)
+                meter = context.get(meter_of_context)
                 try:
                     context.run(run)
                 finally:
+                    if meter is not None:
+                        meter.helper_ends()
                     del threads_of_tasks[thread]
 
             thread.run = run_as_the_tasks  # type: ignore[method-assign]

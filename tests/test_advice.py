@@ -365,8 +365,9 @@ def test_ctrl_c_stops_measuring(funcs: Builder) -> None:
     assert not list((funcs.root / ".orch" / "trials").iterdir())
 
 
-def _thread(begin: float, wall: float, cpu: float, waits: int) -> Shot:
-    return Shot(wall, Cost(wall, cpu, voluntary_switches=waits), begin, begin + wall)
+def _thread(begin: float, wall: float, cpu: float, waits: int, taken: float | None = None) -> Shot:
+    cost = Cost(wall, cpu, voluntary_switches=waits, gil_taken_share=taken)
+    return Shot(wall, cost, begin, begin + wall)
 
 
 def test_turns_are_told_from_waits() -> None:
@@ -377,6 +378,21 @@ def test_turns_are_told_from_waits() -> None:
     assert [shot.lost_s for shot in told] == pytest.approx([0.3] * 4)
     assert slept.lost_s < 0.01
     assert by_itself.lost_s == pytest.approx(0.0)
+
+
+def test_turns_that_samples_miss() -> None:
+    """Who waits for as long as the others compute wants the GIL; who goes on beside them does not.
+
+    Samples see less of it than there is where turns are short, or processors are few.
+    """
+    turns = told_apart([_thread(0.0, 1.6, 0.4, 750, 0.3) for _ in range(4)])
+    loads = Known({"thread": turns}).load("thread")
+    assert loads is not None
+    assert loads.gil == pytest.approx(loads.cpu)
+    beside = told_apart([_thread(0.0, 0.8, 0.4, 5, 0.3) for _ in range(4)])
+    loads = Known({"thread": beside}).load("thread")
+    assert loads is not None
+    assert loads.gil == pytest.approx(0.3)
 
 
 def test_late_or_never() -> None:

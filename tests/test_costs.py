@@ -9,7 +9,9 @@ from orchestrator.spec.durations import show
 from tests.builder import FUNCTION_MODES, Builder
 
 MODULE = """
+    import threading
     import time
+    from concurrent.futures import ThreadPoolExecutor
 
     def burns():
         until = time.thread_time() + 0.05
@@ -22,6 +24,18 @@ MODULE = """
     def fails():
         time.sleep(0.01)
         raise ValueError
+
+    def burns_apart():
+        threads = [threading.Thread(target=burns) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def waits_apart():
+        with ThreadPoolExecutor(2) as pool:
+            for _ in pool.map(time.sleep, [0.001] * 40):
+                pass
 
     def holds():
         return len(bytearray(90_000_000))
@@ -65,6 +79,15 @@ def test_computing_and_waiting(funcs: Builder, mode: str) -> None:
     assert sleeps["cpu_s"] < 0.02
     assert sleeps["cpu_share"] < 0.5
     assert sleeps["voluntary_switches"] >= 1
+
+
+@pytest.mark.parametrize("mode", ["thread", "process"])
+def test_threads_of_a_function(funcs: Builder, mode: str) -> None:
+    """What its threads compute, and how often they wait, is counted with a function."""
+    burns = _cost(funcs, f"mode: {mode}, function: 'm:burns_apart'")
+    assert burns["cpu_s"] >= 0.1
+    waits = _cost(funcs, f"mode: {mode}, function: 'm:waits_apart'")
+    assert waits["voluntary_switches"] >= 40
 
 
 @pytest.mark.parametrize("mode", FUNCTION_MODES)

@@ -81,7 +81,7 @@ def _measured(way: Way, one: Tried) -> Measured:
         together_s, at_once = one.crowd.seconds, round(one.crowd.copies)
     cpu_s = _median([shot.cost.cpu_s for shot in usual])
     # what computes shares the processors, what waits shares nothing
-    busy = min(1.0, (cpu_s or 0.0) / seconds) if seconds > 0 else 0.0
+    busy = (cpu_s or 0.0) / seconds if seconds > 0 else 0.0
     best_s = seconds * max(1.0, at_once * busy / cpus())
     return Measured(
         way, seconds, cpu_s, _median([_startup_s(shot) for shot in usual]),

@@ -25,7 +25,7 @@ def told_apart(shots: Sequence[Shot]) -> list[Shot]:
     if len(shots) < 2:  # noqa: PLR2004 - nobody is in anybody's way
         return list(shots)
     computed = _Computed(shots)
-    return [replace(shot, lost_s=_lost_s(shot, computed)) for shot in shots]
+    return [_that_lost(shot, computed) for shot in shots]
 
 
 def served(shots: Sequence[Shot]) -> tuple[list[Shot], float]:
@@ -44,14 +44,15 @@ def served(shots: Sequence[Shot]) -> tuple[list[Shot], float]:
     return waited, ready - launched
 
 
-def _lost_s(shot: Shot, computed: _Computed) -> float:
+def _that_lost(shot: Shot, computed: _Computed) -> Shot:
     cost = shot.cost
     cpu_s, waits = cost.cpu_s or 0.0, cost.voluntary_switches
     others_s = computed.between(*_span(shot)) - cpu_s
     bounds = [cost.wall_s - cpu_s, others_s]
     if waits is not None:
         bounds.append(waits * SWITCH_INTERVAL_S * _SLACK)
-    return max(0.0, min(bounds))
+    lost_s = max(0.0, min(bounds))
+    return replace(shot, lost_s=lost_s, lost_share=lost_s / others_s if lost_s else 0.0)
 
 
 def _span(shot: Shot) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from orchestrator.advice.crowd import PROCESS_S
 from orchestrator.advice.replay import Load
 from orchestrator.advice.shots import Shot
-from orchestrator.events import Cost, Ended
+from orchestrator.events import Ended
 from orchestrator.runners.threads import SWITCH_INTERVAL_S
 
 _TAKEN = 0.5  # share of the GIL from which on functions are in each other's way
@@ -171,8 +171,8 @@ def _load_in(mode: str, source: str, shots: Sequence[Shot], import_s: float) -> 
     inner_s = median(shot.cost.wall_s for shot in shots)
     cpu_s = median(shot.cost.cpu_s or 0.0 for shot in shots)
     waits = median(shot.cost.voluntary_switches or 0 for shot in shots)
-    cpu = min(1.0, cpu_s / inner_s) if inner_s > 0 else 0.0
-    return Load(inner_s, cpu, cpu, waits)
+    cpu = cpu_s / inner_s if inner_s > 0 else 0.0
+    return Load(inner_s, cpu, min(1.0, cpu), waits)
 
 
 def _load(shots: Sequence[Shot], mode: str) -> Load:
@@ -180,8 +180,8 @@ def _load(shots: Sequence[Shot], mode: str) -> Load:
     seconds = median(_alone_s(shot, mode) for shot in shots)
     cpu_s = median(shot.cost.cpu_s or 0.0 for shot in shots)
     waits = median(_own_waits(shot) for shot in shots)
-    cpu = min(1.0, cpu_s / seconds) if seconds > 0 else 0.0
-    gil = median(_gil(shot.cost, cpu) for shot in shots) if mode == "thread" else 0.0
+    cpu = cpu_s / seconds if seconds > 0 else 0.0
+    gil = median(_gil(shot, cpu) for shot in shots) if mode == "thread" else 0.0
     return Load(seconds, cpu, gil, waits)
 
 
@@ -196,14 +196,17 @@ def _own_waits(shot: Shot) -> float:
     return max(0.0, (shot.cost.voluntary_switches or 0) - shot.lost_s / SWITCH_INTERVAL_S)
 
 
-def _gil(cost: Cost, cpu: float) -> float:
+def _gil(shot: Shot, cpu: float) -> float:
     """Return the share of its time for which a function wants the GIL.
 
-    Alone it was seen; beside others only that one of them had it; where neither is known it is
-    taken for granted that who computes holds it.
+    Alone it was seen; beside others only that one of them had it, which samples miss where turns
+    are short, and how long it had to wait while those computed. Where nothing is known it is taken
+    for granted that who computes holds it.
     """
+    cost = shot.cost
     if cost.gil_share is not None:
-        return min(cost.gil_share, max(cpu, 0.0)) if cpu > 0 else 0.0
+        return min(cost.gil_share, cpu)
     if cost.gil_taken_share is not None:
-        return cpu if cost.gil_taken_share >= _TAKEN else min(cpu, cost.gil_taken_share)
-    return cpu
+        held = max(cost.gil_taken_share, shot.lost_share) >= _TAKEN
+        return min(1.0, cpu) if held else min(cpu, cost.gil_taken_share)
+    return min(1.0, cpu)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.events import Ended
+from orchestrator.runners.threads import SWITCH_INTERVAL_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from orchestrator.running import Run
 
-_TAKEN = 0.5  # the share of its time beside others during which one of them held the GIL
+_TURNS = 0.2  # of its time, from which on an attempt took turns
 _MOST = 2_500  # attempts of a run that is looked at without having been asked
 WORTH = 0.1  # of the run, from which on it is told
 
@@ -31,9 +32,14 @@ class Turns:
             if event.__class__ is not Ended or event.cost is None:
                 continue
             cost = event.cost
-            if cost.gil_taken_share is not None and cost.gil_taken_share >= _TAKEN:
+            if not cost.gil_taken_share or not cost.voluntary_switches:
+                continue
+            # who waits for the GIL wakes up once an interval to ask for it
+            at_most_s = cost.voluntary_switches * SWITCH_INTERVAL_S
+            lost_s = min(at_most_s, cost.wall_s - (cost.cpu_s or 0.0))
+            if lost_s > _TURNS * cost.wall_s:
                 self._attempts += 1
-                self._lost_s += max(0.0, cost.wall_s - (cost.cpu_s or 0.0)) * cost.gil_taken_share
+                self._lost_s += lost_s
 
     def tick(self) -> None:
         """Nothing to do while nothing happens."""

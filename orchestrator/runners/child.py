@@ -22,8 +22,9 @@ RESULT, BEGUN = "result", "begun"
 def main(letter: int, begun: Callable[[], None] | None = None) -> int:
     """Do what the file behind descriptor *letter* says and write there how it went, as a last line.
 
-    *begun* is called when the function has been imported and is about to be called; without it a
-    line before the last says so, since a process may be killed before it can tell more.
+    *begun* is called when the function has been imported and is about to be called; without it the
+    process is the function's own, and a line before the last says so, since it may be killed before
+    it can tell more.
     """
     os.set_inheritable(letter, False)
     with open(letter, "r+b", closefd=False) as file:
@@ -32,7 +33,7 @@ def main(letter: int, begun: Callable[[], None] | None = None) -> int:
         functions, Meter, ends = functions_of(joint)  # noqa: N806 - a class
         functions.place_root(root)
         pid = os.getpid()
-        meter = Meter(launched)
+        meter = Meter(launched, whole=begun is None)
 
         def begins() -> None:
             if begun is not None:

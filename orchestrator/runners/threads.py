@@ -19,7 +19,7 @@ from orchestrator import functions
 from orchestrator.current import ThreadAttempt, attempt_of_context
 from orchestrator.events import Broken, Ended, Failure, Noted, Postponed, Returned
 from orchestrator.lean import queue
-from orchestrator.meter import Meter
+from orchestrator.meter import Meter, meter_of_context
 from orchestrator.runners.folders import FolderError, enter_own_folder
 from orchestrator.runners.shortage import shortage, told
 from orchestrator.streams import Capture, capture_of_context, threads_of_tasks
@@ -397,6 +397,7 @@ def _call(work: _Work, capture: Capture) -> functions.Result:
     attempt = work.attempt
     assert attempt.function is not None
     assert work.meter is not None
+    meter_of_context.set(work.meter)
     result = functions.call(
         attempt.function, attempt.args, attempt.kwargs, work.ends, work.meter.begins
     )
