@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.advice.evidence import Evidence, recorded
-from orchestrator.advice.judge import Judge
+from orchestrator.advice.evidence import Evidence, Whole, recorded
+from orchestrator.advice.judge import Judge, Verdict
 from orchestrator.advice.known import Known
 from orchestrator.advice.overhead import Overhead
 from orchestrator.advice.shots import Shot
@@ -292,8 +292,40 @@ def test_advice_that_saves_nothing(funcs: Builder) -> None:
     """A change for another reason is not praised for the time that it takes."""
     funcs.tasks("a: {mode: thread, function: 'm:hears'}\nb: {mode: thread, function: 'm:naps'}")
     done = funcs.orch("advise", "job.yaml", *MEASURE)
-    assert ", for the reasons above; next: orch advise job.yaml --apply" in done.out
-    assert "%" not in done.out.splitlines()[-1]
+    assert "; as it is `a` fails; next: orch advise job.yaml --apply" in done.out
+    assert "instead of" not in done.out.splitlines()[-1]
+
+
+def _with_runs(*took: float, attempts: int = 2) -> Verdict:
+    """Return the advice for two tasks that take 0.4 s, after runs that *took* so many seconds."""
+    tasks = {"a": _task("a", "thread"), "b": _task("b", "process")}
+    runs = [Whole(seconds, {"a": "thread", "b": "process"}, attempts) for seconds in took]
+    runs.append(Whole(9.0, {"a": "process", "b": "process"}, 2))
+    plan = Plan("job", "/", tasks, threads=8, processes=2)
+    nothing = Overhead({False: [0.0], True: [0.0]}, [0.0])
+    known = {name: _known(0.4, 1.0) for name in tasks}
+    return Judge(plan, Evidence(known, overhead=nothing, wholes=runs), 2).verdict()
+
+
+def test_runs_that_are_not_explained() -> None:
+    """Where runs took another time than the replay says, the advice is less sure."""
+    for verdict in (_with_runs(), _with_runs(0.45, 0.41, 2.0), _with_runs(9.0, attempts=3)):
+        assert verdict.explained
+        assert {one.confidence for one in verdict.tasks.values()} == {"medium"}
+    verdict = _with_runs(0.8, 0.75, 0.41)
+    assert not verdict.explained
+    assert verdict.recorded_s == pytest.approx(0.75)
+    assert {one.confidence for one in verdict.tasks.values()} == {"low"}
+
+
+def test_what_runs_took_is_told(funcs: Builder) -> None:
+    """Runs are compared with the replay where nothing failed in them, and no task was left out."""
+    funcs.tasks("a: {mode: thread, function: 'm:naps'}\nb: {mode: thread, function: 'm:naps'}")
+    assert funcs.run("--only", "a").code == 0
+    assert funcs.orch("advise", "job.yaml", "--json").document["recorded_s"] is None
+    took_s = funcs.run("--json").document["duration_s"]
+    found = funcs.orch("advise", "job.yaml", "--json").document
+    assert found["recorded_s"] == pytest.approx(took_s, abs=0.001)
 
 
 def test_a_line_a_task(funcs: Builder) -> None:

@@ -100,7 +100,9 @@ def document(
         "cpus": cpus(),
         "now_s": _rounded(verdict.now_s),
         "advised_s": _rounded(verdict.advised_s),
+        "recorded_s": _rounded(verdict.recorded_s),
         "unknown": verdict.unknown,
+        "failing": verdict.failing,
         "tasks": {
             one.task: {
                 "mode": one.mode,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator import jsonio
 from orchestrator.advice.crowd import served, told_apart
@@ -15,7 +15,7 @@ from orchestrator.advice.overhead import Overhead
 from orchestrator.advice.shots import Shot, shots_of
 from orchestrator.digests import Digests
 from orchestrator.errors import JournalError
-from orchestrator.events import Ended, Expanded, Finished, Started
+from orchestrator.events import Ended, Expanded, Finished, Resumed, Started
 from orchestrator.finding import runs
 from orchestrator.journal import Record
 from orchestrator.loading import Loaded
@@ -26,14 +26,26 @@ _EVENT_BYTES = 200  # more than most events take in a journal
 _FAILURES = ("failed", "timed_out")
 
 
+class Whole(NamedTuple):
+    """A run in which nothing failed: the modes of all its tasks, and how many attempts it made."""
+
+    seconds: float
+    modes: Mapping[str, str]
+    attempts: int
+
+
 @dataclass(slots=True)
 class Evidence:
-    """What is known of a job: of its tasks by names, of the outputs, of what a run begins with."""
+    """What is known of a job: of its tasks by names, of the outputs, of what a run begins with.
+
+    *wholes* are runs, as a whole, the newest first.
+    """
 
     tasks: dict[str, Known]
     outputs: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     overhead: Overhead = field(default_factory=Overhead)
+    wholes: list[Whole] = field(default_factory=list)
     too_large: int = 0  # runs that were not looked at
 
     def concluded(self) -> Evidence:
@@ -126,6 +138,17 @@ def _take_in(
         # of a job whose runs wait for each other nobody knows when one could have begun
         if len(modes) == len(loaded.plan.tasks) and loaded.plan.concurrency != "wait":
             evidence.overhead.begun(events, processes="process" in modes.values())
+            if _is_smooth(events):
+                attempts = sum(isinstance(event, Started) for event in events)
+                evidence.wholes.append(Whole(last.at, modes, attempts))
+
+
+def _is_smooth(events: Sequence[Any]) -> bool:
+    """Tell whether nothing failed or was cut off in a run: no attempt was made twice."""
+    return not any(
+        isinstance(event, Resumed) or (isinstance(event, Ended) and event.outcome != "ok")
+        for event in events
+    )
 
 
 def _take_shots(evidence: Evidence, events: Sequence[Any], modes: Mapping[str, str]) -> None:

@@ -8,22 +8,17 @@ from math import inf
 from statistics import median
 
 from orchestrator.advice.evidence import Evidence
-from orchestrator.advice.known import Crowd, Known
+from orchestrator.advice.known import Crowd
 from orchestrator.advice.modes import FUNCTION_MODES, modes_of
+from orchestrator.advice.reasons import WORTH, WORTH_S, Reasons, why_unknown
 from orchestrator.advice.replay import Load, module_of, replay, simplified
-from orchestrator.advice.shots import Shot
 from orchestrator.plan.model import Plan, PlanTask
 from orchestrator.spec.durations import show_finely
 
 EFFORT = 400_000  # attempts to be gone through: about ten seconds
 _LEAST_REPLAYS = 4
-_WORTH = 0.01  # of the job's time, from which on another mode is advised
-_WORTH_S = 0.005
 _MOSTLY = 0.5
-_NOTHING_S = 0.001
-_LONG_HOLD_S = 0.05
-_SHORT_S = 0.02
-_SPREAD = 0.15
+_OFF, _OFF_S = 0.25, 0.03  # by so much runs may take another time than they are thought to
 _SLOWER = 1.05  # several at once that take no more than so many times as long do not disturb
 _MOST_TRIED = 64  # tasks whose other mode is tried, those first that hold the GIL most
 
@@ -52,13 +47,18 @@ class Advice:
 class Verdict:
     """The advice for a job; *now_s* and *advised_s* are what a run takes, as far as is known.
 
-    Of the tasks *unknown* it is not: they are taken to need no time.
+    Of the tasks *unknown* it is not: they are taken to need no time. *recorded_s* is what runs
+    took that were as a run would be now, None where there is none; *explained* is whether *now_s*
+    is about that. Those *failing* do so in the modes that they have.
     """
 
     tasks: dict[str, Advice]
     now_s: float | None
     advised_s: float | None
     unknown: list[str] = field(default_factory=list)
+    recorded_s: float | None = None
+    explained: bool = True
+    failing: list[str] = field(default_factory=list)
 
 
 class Judge:
@@ -155,7 +155,8 @@ class Judge:
         if not self._known:
             tasks = {task.name: self._unknown(task) for task in functions}
             return Verdict(tasks, None, None)
-        now_s = self.time(now)
+        now_s, recorded_s, unknown = self.time(now), self._recorded_s(now), self._unknowns()
+        explained = bool(unknown) or recorded_s is None or _is_about(now_s, recorded_s)
         movable = [name for name in self._known if only is None or name in only]
         best, best_s = self._best(now, movable)
         tasks = {}
@@ -171,15 +172,28 @@ class Judge:
             without_s = best_s
             if best[task.name] != task.mode and self._left > 0:
                 without_s = self.time({**best, task.name: task.mode})
-            advice = tasks[task.name] = self._advice(task, best[task.name], seconds)
+            advice = self._advice(task, best[task.name], seconds, explained=explained)
+            tasks[task.name] = advice
             advice.saves_s = max(0.0, without_s - best_s)
             others = any(best[name] != now[name] for name in best if name != task.name)
-            if others and advice.saves_s > now_s - seconds.get(advice.advised, now_s) + _WORTH_S:
+            if others and advice.saves_s > now_s - seconds.get(advice.advised, now_s) + WORTH_S:
                 advice.reason += (
                     f"; with the other changes {show_finely(best_s)}, and "
                     f"{show_finely(without_s)} if it stays `{task.mode}`"
                 )
-        return Verdict(tasks, now_s, best_s, self._unknowns())
+        failing = [name for name, mode in now.items() if (name, mode) in self._barred]
+        return Verdict(tasks, now_s, best_s, unknown, recorded_s, explained, failing)
+
+    def _recorded_s(self, modes: Mapping[str, str]) -> float | None:
+        """Return what runs took in which all tasks had these *modes*, and did what they do now."""
+        active = [t.name for t in self._plan.tasks.values() if t.skip is None]
+        attempts = sum(self._count(name) for name in active if name not in self._resting)
+        took = [
+            run.seconds
+            for run in self._evidence.wholes
+            if run.attempts == attempts and run.modes == modes
+        ]
+        return median(took) if took else None
 
     def _unknowns(self) -> list[str]:
         """Return the tasks that have something to do, and of which nothing is known."""
@@ -210,7 +224,7 @@ class Judge:
         usual = {name: self._usual(name) or now[name] for name in movable}
         if usual != {name: best[name] for name in movable}:
             other, other_s = self._improved({**now, **usual, **forced}, groups)
-            if best_s - other_s >= max(_WORTH * best_s, _WORTH_S):
+            if best_s - other_s >= max(WORTH * best_s, WORTH_S):
                 best, best_s = other, other_s
         return self._settled(now, best, best_s, forced)
 
@@ -229,7 +243,7 @@ class Judge:
         """Return the mode that a task has to have instead of *mode*, whatever that takes."""
         if (name, mode) in self._barred:
             return next((other for other in FUNCTION_MODES if self._can(name, other)), None)
-        if mode == "thread" and self._gil and self._holds_long(self._known[name]):
+        if mode == "thread" and self._gil and self._known[name].holds_long:
             return "process" if self._can(name, "process") else None
         return None
 
@@ -241,7 +255,7 @@ class Judge:
         for names in [*self._swapped(now, best, changed), *([name] for name in changed)]:
             back = {name: now[name] for name in names if best[name] != now[name]}
             back_s = self.time({**best, **back}) if back and self._left > 0 else inf
-            if back_s - best_s < _WORTH_S / len(changed):
+            if back_s - best_s < WORTH_S / len(changed):
                 best, best_s = {**best, **back}, back_s
         return best, best_s
 
@@ -271,7 +285,7 @@ class Judge:
                 seconds = self.time({**modes, **changes})
                 if found is None or seconds < found[0]:
                     found = seconds, changes
-            if found is None or took_s - found[0] < max(_WORTH * took_s, _WORTH_S):
+            if found is None or took_s - found[0] < max(WORTH * took_s, WORTH_S):
                 return modes, took_s
             took_s = found[0]
             modes.update(found[1])
@@ -298,7 +312,7 @@ class Judge:
                     for name in names
                     if modes[name] != mode
                     and self._can(name, mode)
-                    and not (mode == "thread" and self._gil and self._holds_long(self._known[name]))
+                    and not (mode == "thread" and self._gil and self._known[name].holds_long)
                 }
                 if changes:
                     yield changes
@@ -308,107 +322,28 @@ class Judge:
         sums = sum(load.seconds * max(load.gil, 0.01) for load in loads)
         return sums * self._count(name) / max(1, len(loads))
 
-    def _holds_long(self, known: Known) -> bool:
-        """Tell whether the function keeps orch itself from going on."""
-        longest = [shot.cost.gil_longest_s or 0.0 for shot in known.shots.get("thread", ())]
-        return bool(longest) and median(longest) > _LONG_HOLD_S
-
     def _unknown(self, task: PlanTask) -> Advice:
         return Advice(
-            task.name, task.mode, task.mode, _why_unknown(self._evidence.tasks[task.name]), "none",
+            task.name, task.mode, task.mode, why_unknown(self._evidence.tasks[task.name]), "none",
             "none",
         )  # fmt: skip
 
-    def _advice(self, task: PlanTask, advised: str, seconds: dict[str, float]) -> Advice:
+    def _advice(
+        self, task: PlanTask, advised: str, seconds: dict[str, float], *, explained: bool
+    ) -> Advice:
         known = self._known[task.name]
         thread = known.shots.get("thread")
         load = known.load("thread") if thread else known.load(next(iter(known.shots)))
         assert load is not None
-        words = ["takes less than 1 ms"]
-        if load.seconds >= _NOTHING_S:
-            words = [f"CPU {load.cpu:.0%} of {show_finely(load.seconds)}"]
-        words += self._about_gil(thread or (), load)
-        if task.function in self._starters and load.seconds >= _NOTHING_S and load.cpu < _MOSTLY:
-            words.append("it waits for a program that it starts: that could be a task of its own")
-        words += [f"as `{mode}` it {why}" for mode, why in known.barred.items()]
-        if thread and self._holds_long(known):
-            longest = median(shot.cost.gil_longest_s or 0.0 for shot in thread)
-            words.append(f"holds it for {show_finely(longest)} at a time, and orch with it")
-        if load.seconds >= _NOTHING_S or advised != task.mode:
-            words += self._of_trials(task, known, seconds)
-        if advised == "thread" != task.mode and task.timeout_s is not None:
-            words.append("it cannot be killed at its timeout then")
-        if load.cpu > _MOSTLY and task.mode == advised == "thread" and not self._gil:
-            words.append("this Python has no GIL")
-        confidence = self._confidence(task, known, load)
+        why = Reasons(task, known, load, gil=self._gil)
+        words = why.words(advised, seconds, starts_one=task.function in self._starters)
         evidence = "measured" if known.measured else f"{known.runs} recorded"
         return Advice(
-            task.name, task.mode, advised, ", ".join(words), confidence, evidence, seconds,
-            load.seconds,
+            task.name, task.mode, advised, words, why.confidence(explained=explained),
+            evidence, seconds, load.seconds,
         )  # fmt: skip
 
-    def _of_trials(self, task: PlanTask, known: Known, seconds: dict[str, float]) -> list[str]:
-        """Return what several at once took, and what the job takes, in words."""
-        words = [_of_several(known.together)] if known.together else []
-        return words + ([_of_the_job(seconds, task.mode)] if len(seconds) > 1 else [])
 
-    def _about_gil(self, thread: Sequence[Shot], load: Load) -> list[str]:
-        """Return what was seen of the GIL, in words."""
-        if not self._gil:
-            return []
-        if any(shot.cost.gil_share is not None for shot in thread):
-            return [f"GIL held {load.gil:.0%}"]
-        taken = [s.cost.gil_taken_share for s in thread if s.cost.gil_taken_share is not None]
-        if taken and median(taken) >= _MOSTLY:
-            return [f"beside others the GIL was taken {median(taken):.0%}"]
-        return []
-
-    def _confidence(self, task: PlanTask, known: Known, load: Load) -> str:
-        """Return how sure the advice is: low for what is short, or differs from run to run."""
-        if known.measured and task.mode in known.barred:
-            return "high"
-        if load.seconds < _SHORT_S or known.spread > 2 * _SPREAD:
-            return "low"
-        if known.measured:
-            return "high" if known.spread <= _SPREAD else "medium"
-        seen = any(
-            share is not None
-            for shot in known.shots.get("thread", ())
-            for share in (shot.cost.gil_share, shot.cost.gil_taken_share)
-        )
-        return "medium" if seen or len(known.shots) > 1 else "low"
-
-
-def _why_unknown(known: Known) -> str:
-    """Return why nothing can be said of a task."""
-    if known.trouble is not None:
-        return f"it was not measured: {known.trouble}"
-    if known.failures:
-        return "it has not succeeded yet"
-    if known.cut_off:
-        return "it was under way when the run was cut off: use --measure"
-    if known.runs:
-        return "it had nothing to do when the job was run"
-    if known.stale:
-        return "it has changed since it was run: run the job, or use --measure"
-    return "it was never run: run the job, or use --measure"
-
-
-def _of_several(together: Mapping[str, Crowd]) -> str:
-    """Return what several at once were seen to take."""
-    parts, before = [], 0.0
-    for mode, crowd in together.items():
-        count = f"{crowd.copies:.0f} at once {'take ' * (not before)}"
-        parts.append(f"{count * (crowd.copies != before)}{show_finely(crowd.seconds)} as `{mode}`")
-        before = crowd.copies
-    return ", ".join(parts)
-
-
-def _of_the_job(seconds: Mapping[str, float], mode: str) -> str:
-    """Return what the job takes with the task in its *mode*, and in the others."""
-    now_s = seconds[mode]
-    others = {other: then_s for other, then_s in seconds.items() if other != mode}
-    if all(abs(now_s - then_s) < max(_WORTH * now_s, _WORTH_S) for then_s in others.values()):
-        return f"the job {show_finely(now_s)} either way"
-    parts = [f"as `{other}` {show_finely(then_s)}" for other, then_s in others.items()]
-    return f"the job {show_finely(now_s)}, {', '.join(parts)}"
+def _is_about(thought_s: float, took_s: float) -> bool:
+    """Tell whether runs took what they are thought to."""
+    return abs(took_s - thought_s) <= max(_OFF * took_s, _OFF_S)

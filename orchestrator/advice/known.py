@@ -14,6 +14,7 @@ from orchestrator.events import Ended
 from orchestrator.runners.threads import SWITCH_INTERVAL_S
 
 _TAKEN = 0.5  # share of the GIL from which on functions are in each other's way
+_LONG_HOLD_S = 0.05
 _APART = ("process", "interpreter")  # modes in which each attempt has imports of its own
 _QUARTERED = 4  # samples from which on the spread is that of the middle half
 _MOST_ITEMS = 200  # that are told apart
@@ -78,6 +79,12 @@ class Known:
     def rests(self) -> bool:
         """Whether it usually has nothing to do: its condition says no, or nothing fails."""
         return self.starts * 2 < self.chances
+
+    @property
+    def holds_long(self) -> bool:
+        """Whether as a thread the function keeps orch itself from going on."""
+        longest = [shot.cost.gil_longest_s or 0.0 for shot in self.shots.get("thread", ())]
+        return bool(longest) and median(longest) > _LONG_HOLD_S
 
     @property
     def import_s(self) -> float:

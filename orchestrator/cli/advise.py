@@ -192,18 +192,30 @@ def _conclusion(
         text += f"{known}the modes are right: a run takes {least}about {show(verdict.now_s)}\n"
     else:
         saved = 1 - verdict.advised_s / verdict.now_s
-        how = f" ({saved:.0%} less)" if saved >= _TOLD else ", for the reasons above"
+        how = f" instead of {show_finely(verdict.now_s)}"
+        how += f" ({saved:.0%} less)" if saved >= _TOLD else ", for the reasons above"
+        if verdict.failing:
+            names = _listed(verdict.failing)
+            how = f"; as it is {names} fail{'s' if len(verdict.failing) == 1 else ''}"
         unsure = any(
             one.advised != one.mode and one.confidence == "low" and one.evidence != "measured"
             for one in shown
         )
         text += (
-            f"as advised a run takes {least}about {show_finely(verdict.advised_s)} instead of "
-            f"{show_finely(verdict.now_s)}{how}"
+            f"as advised a run takes {least}about {show_finely(verdict.advised_s)}{how}"
             f"{following('--measure' if unsure else '--apply')}\n"
         )
+    if verdict.recorded_s is not None and not verdict.explained:
+        text += (
+            f"runs as they are took {show_finely(verdict.recorded_s)}: what is known of the tasks "
+            "does not explain that, so all this is less sure\n"
+        )
     if verdict.unknown:
-        names = ", ".join(map(quote, verdict.unknown[:_MOST_NAMES]))
-        more = len(verdict.unknown) - _MOST_NAMES
-        text += f"nothing is known of {names}{f' and {more} more' if more > 0 else ''}\n"
+        text += f"nothing is known of {_listed(verdict.unknown)}\n"
     return text
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first of *names*, and how many more there are."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(map(quote, names[:_MOST_NAMES])) + (f" and {more} more" if more > 0 else "")
