@@ -29,10 +29,11 @@ from orchestrator.nodes import (
     SetAside,
     StopFeed,
 )
+from orchestrator.semaphores import Claim, held_by_a_stuck_thread, request_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Literal, Protocol
 
     from orchestrator.events import Arrived, Ended, Outcome, State
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.plan.model import Pipeline, Plan, PlanQueue, Pool
     from orchestrator.room import Room
+    from orchestrator.semaphores import Entry, Request, Semaphores
 
     Rank = tuple[int, int]
 
@@ -51,12 +53,16 @@ if TYPE_CHECKING:
         plan: Plan
         nodes: dict[str, Node]
         free: dict[Pool, int]
+        semaphores: Semaphores
         counts: dict[State, int]
         folding: bool
         now: float
 
         def is_short(self, pool: Pool) -> bool:
             """Tell whether the system had no means for more than what runs in *pool*."""
+
+        def claims(self) -> list[Claim]:
+            """Return what resources are waited for, by whoever is next to have them."""
 
         def ask(self, node: Node) -> None:
             """Have the condition, or the items, of *node* looked at."""
@@ -92,6 +98,7 @@ if TYPE_CHECKING:
             """Have *action* done, after what was decided before."""
 
 
+_BEFORE_ALL = (float("-inf"),)
 # How long a program that closed its stdin may take to end, before it counts as one that goes on.
 LEAVING_S = 0.2
 
@@ -123,18 +130,19 @@ class Queue:
 class Member:
     """A task as a part of a pipeline.
 
-    *slots* are those that it holds, *running* those in use; *elastic*: its instances may follow one
-    another, so that one slot is enough. *streaming*: they come through a queue, as long as it is
-    *open*; *wanted* were asked for and have not come. *instances* are what has not ended of it,
-    *gone* those of them that do not read any more, *tries* how often each failed with what it has
-    in hand. *losses* counts how often it could not start for want of a slot that a stuck thread
-    took along, *is_stranded* says that it waits no longer for one. *is_refused*: the system had no
-    means to start one of them, and all wait before it is tried again; *refused* tells since when
-    each was refused, *is_hopeless* that it was too long.
+    *slots* are those that it holds, *running* those in use, *granted* is for how many attempts it
+    has the resources; *elastic*: its instances may follow one another, so that one slot is enough.
+    *streaming*: they come through a queue, as long as it is *open*; *wanted* were asked for and
+    have not come. *instances* are what has not ended of it, *gone* those of them that do not read
+    any more, *tries* how often each failed with what it has in hand. *losses* counts how often it
+    could not start for want of what a stuck thread took along, *is_stranded* says that it waits no
+    longer for that. *is_refused*: the system had no means to start one of them, and all wait before
+    it is tried again; *refused* tells since when each was refused, *is_hopeless* that it was too
+    long.
     """
 
     __slots__ = (
-        "arrived", "asked", "closed", "elastic", "finished", "gang", "gone", "instances",
+        "arrived", "asked", "closed", "elastic", "finished", "gang", "gone", "granted", "instances",
         "is_hopeless", "is_refused", "is_stranded", "losses", "node", "open", "opened", "publishes",
         "reads", "ready", "refused", "running", "seen", "settled", "slots", "spoiled", "streaming",
         "tries", "waits", "wanted",
@@ -147,7 +155,8 @@ class Member:
         self.reads: Queue | None = None
         self.streaming = spec.source is not None
         self.elastic = self.streaming or spec.foreach is not None or spec.items is not None
-        self.slots = self.running = self.wanted = self.arrived = self.losses = 0
+        self.slots = self.running = self.granted = 0
+        self.wanted = self.arrived = self.losses = 0
         self.waits = self.is_stranded = self.is_refused = False
         self.is_hopeless = False
         self.refused: dict[str, float] = {}
@@ -169,6 +178,11 @@ class Member:
     def least(self) -> int:
         """How many slots it needs to begin."""
         return 1 if self.elastic else self.node.spec.replicas or 1
+
+    @property
+    def usable(self) -> int:
+        """How many attempts it has slots and resources for."""
+        return min(self.slots, self.granted) if self.node.spec.resources else self.slots
 
     def due(self) -> int:
         """Return how many slots it keeps for what is not running."""
@@ -206,6 +220,16 @@ class Gang:
             if not member.finished:
                 needs[member.node.pool] += member.least
         return needs
+
+    @property
+    def request(self) -> Request:
+        """The resources that it needs to begin."""
+        needs: dict[str, int] = {}
+        for member in self.members:
+            if not member.finished:
+                for name, amount in member.node.spec.resources.items():
+                    needs[name] = needs.get(name, 0) + amount * member.least
+        return tuple(sorted(needs.items()))
 
     @property
     def begun(self) -> bool:
@@ -298,13 +322,16 @@ class Pipelines:
     def fits(self, gang: Gang) -> bool:
         """Tell whether *gang* can start now."""
         free, is_short = self.host.free, self.host.is_short
-        return all(
+        has_slots = all(
             count <= max(0, free[pool]) and not (count and is_short(pool))
             for pool, count in gang.needs.items()
         )
+        if not has_slots or not gang.request:
+            return has_slots
+        return self.host.semaphores.has_room((*gang.rank, 0), self.host.claims())
 
     def begin(self, gang: Gang) -> None:
-        """Give *gang* its slots and let its members go."""
+        """Give *gang* its slots and resources, and let its members go."""
         self.reserve(gang)
         gang.starting = True  # who has nothing to do ends at once, before others are there
         gang.left += 1  # it is not over before all its queues were looked at
@@ -318,12 +345,13 @@ class Pipelines:
         self._see_whether_over(gang)
 
     def reserve(self, gang: Gang) -> None:
-        """Give *gang* its slots."""
+        """Give *gang* its slots and resources."""
         gang.state = "begun"
         for member in gang.members:
             if not member.finished:
-                member.slots = member.least
+                member.slots = member.granted = member.least
                 self.host.free[member.node.pool] -= member.slots
+                self.host.semaphores.take(member.node, member.granted)
             if member.streaming and not member.opened:
                 member.open = member.opened = True
                 member.node.left = 1  # the queue, which may bring more
@@ -341,7 +369,8 @@ class Pipelines:
                 if not member.finished:
                     gang.unsettled += 1
                     self.host.free[member.node.pool] += member.slots
-                    member.slots = 0
+                    self.host.semaphores.give_back(member.node, member.granted)
+                    member.slots = member.granted = 0
 
     def resume(self, gang: Gang) -> None:
         """Give *gang* its slots, of which a record says that it has begun."""
@@ -366,7 +395,7 @@ class Pipelines:
         else:
             host.make_ready(node)
 
-    # Slots
+    # Slots, and the resources that go with them
 
     def ready(self, node: Node) -> None:
         """Take note that *node*, of a member, may start."""
@@ -383,22 +412,43 @@ class Pipelines:
         for member in list(self._active.values()):
             if member.is_refused:
                 continue
-            while member.running < member.slots and (node := _next(member)) is not None:
+            while member.running < member.usable and (node := _next(member)) is not None:
                 yield node
             if _head(member) is None:
                 self._active.pop(member.node.name, None)
 
     def elastic(self, pool: Pool) -> Member | None:
-        """Return the member that comes first among those to whom another slot would help."""
+        """Return the member that comes first among those to whom another slot would help.
+
+        Those that ask for resources wait for them with all others (``claims``).
+        """
         found = [
             member
             for member in self._active.values()
-            if member.node.pool == pool
-            and member.gang.begun
-            and _head(member) is not None
-            and not member.is_refused
+            if member.node.pool == pool and not member.node.spec.resources and _can_grow(member)
         ]
         return min(found, key=lambda member: member.rank, default=None)
+
+    def claims(self, may_claim: Callable[[Pool, Entry], bool]) -> list[Claim]:
+        """Return which resources are waited for: to begin, for one more, instead of what was lost.
+
+        One more only by those who *may_claim* it.
+        """
+        found = [
+            Claim((*gang.rank, 0), request) for gang in self.waiting() if (request := gang.request)
+        ]
+        found += [
+            Claim(_BEFORE_ALL, request_of(member.node))
+            for member in self._short.values()
+            if member.node.spec.resources and member.granted < member.due()
+        ]
+        for member in self._active.values():
+            if member.node.spec.resources and _can_grow(member):
+                entry: Entry = (*member.rank, 0, member.ready[0])
+                if may_claim(member.node.pool, entry):
+                    request = request_of(member.node)
+                    found.append(Claim(entry[:3], request, member.node.pool, entry))
+        return found
 
     def take(self, node: Node) -> None:
         """Use a slot of its member's for *node*, or one more."""
@@ -412,18 +462,23 @@ class Pipelines:
         if member.running > member.slots:
             member.slots += 1
             self.host.free[node.pool] -= 1
+        if member.running > member.granted:
+            member.granted += 1
+            self.host.semaphores.take(node)
 
-    def give_back(self, node: Node, *, lost: bool) -> None:
+    def give_back(self, node: Node, *, stuck: bool, lost: bool) -> None:
         """Give back the slot of *node*, unless its member keeps it for what follows.
 
-        It is *lost* when the thread of *node* is stuck and no other takes its place.
+        When its thread is *stuck* that has its resources still; the slot is *lost* when no other
+        thread takes its place.
         """
         member = node.member
         assert member is not None
         member.running -= 1
         member.slots -= lost
+        member.granted -= stuck
         self._trim(member)
-        if member.slots < member.due():
+        if member.usable < member.due():
             self._short[member.node.name] = member
 
     def postpone(self, node: Node) -> None:
@@ -434,7 +489,7 @@ class Pipelines:
         self._active[member.node.name] = member
         member.is_refused = True
         member.refused.setdefault(node.name, self.host.now)
-        self.give_back(node, lost=False)
+        self.give_back(node, stuck=False, lost=False)
         queue = member.publishes
         if member.closed and queue is not None and not self.host.folding:
             self._skip_unread(node, queue)
@@ -461,30 +516,37 @@ class Pipelines:
                 member.is_refused = False
 
     def _regain(self, member: Member) -> None:
-        """Give *member* the slots that it lost, before anyone else gets one."""
-        free, pool = self.host.free, member.node.pool
+        """Give *member* the slots and resources that it lost, before anyone else gets them."""
+        free, pool, semaphores = self.host.free, member.node.pool, self.host.semaphores
         while member.slots < member.due() and free[pool] > 0:
             member.slots += 1
             free[pool] -= 1
             member.is_stranded = member.waits = False
-        if member.slots >= member.due():
+        while member.granted < member.due() and semaphores.missing(member.node) is None:
+            member.granted += 1
+            semaphores.take(member.node)
+            member.is_stranded = member.waits = False
+        if member.usable >= member.due():
             del self._short[member.node.name]
-        elif _head(member) is not None and member.running == member.slots:
+        elif _head(member) is not None and member.running == member.usable:
             self._wait_for_slot(member)
 
     def _wait_for_slot(self, member: Member) -> None:
         """End what *member* has to start, if stuck threads have kept it from that for a grace."""
         plan = self.host.plan
         if member.is_stranded:
+            why = f"all {plan.threads} threads are stuck in other tasks"
+            if member.slots > member.usable:
+                why = held_by_a_stuck_thread(self.host.semaphores.missing(member.node))
             while (node := _next(member)) is not None:
-                self.host.give_up(node, f"all {plan.threads} threads are stuck in other tasks")
+                self.host.give_up(node, why)
         elif not member.waits:
             member.waits = True
             member.losses += 1
             self.host.act(Arm(("slot", member.node.name, member.losses), plan.grace_s))
 
     def strand(self, member: Member, losses: int) -> None:
-        """Let *member* wait no longer for the slot that it lost."""
+        """Let *member* wait no longer for what it lost."""
         if member.waits and member.losses == losses:
             member.is_stranded = True
 
@@ -493,6 +555,9 @@ class Pipelines:
         if member.slots > keep:
             self.host.free[member.node.pool] += member.slots - keep
             member.slots = keep
+        if member.granted > keep:
+            self.host.semaphores.give_back(member.node, member.granted - keep)
+            member.granted = keep
 
     # Items, one by one
 
@@ -504,13 +569,23 @@ class Pipelines:
             for member in gang.members:
                 if not member.open:
                     continue
-                free = max(0, self.host.free[member.node.pool])
                 # what is looked at or backs off counts too: it has to be kept
                 slots = max(member.slots, member.due())
-                room = free + slots - len(member.instances) - member.wanted
+                room = self._spare(member) + slots - len(member.instances) - member.wanted
                 if room > 0:
                     member.wanted += room
                     yield Feed(member.node.name, room)
+
+    def _spare(self, member: Member) -> int:
+        """Return for how many more attempts of *member* there are slots and resources."""
+        spare = max(0, self.host.free[member.node.pool])
+        for name, amount in member.node.spec.resources.items():
+            owed = sum(
+                max(0, short.due() - short.granted) * short.node.spec.resources.get(name, 0)
+                for short in self._short.values()
+            )
+            spare = min(spare, max(0, self.host.semaphores.free[name] - owed) // amount)
+        return spare
 
     def arrived(self, event: Arrived) -> Arrived | None:
         """Make an instance of the item that came."""
@@ -797,6 +872,11 @@ def harmless(member: Member) -> bool:
     if member.node.spec.allow_failure:
         return True
     return tolerated(member) and member.arrived > 0 and CANCELLED not in member.seen
+
+
+def _can_grow(member: Member) -> bool:
+    """Tell whether one more slot would help *member*."""
+    return member.gang.begun and _head(member) is not None and not member.is_refused
 
 
 def _head(member: Member) -> Node | None:

@@ -50,7 +50,7 @@ from orchestrator.nodes import (
 )
 from orchestrator.pipelines import LEAVING_S, Pipelines, harmless, tolerated
 from orchestrator.room import PATIENCE_S, Room
-from orchestrator.semaphores import Semaphores
+from orchestrator.semaphores import Semaphores, held_by_a_stuck_thread
 from orchestrator.spec.durations import show
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.pipelines import Rank
     from orchestrator.plan.model import Plan, Pool
-    from orchestrator.semaphores import Entry
+    from orchestrator.semaphores import Claim, Entry
 
 TIMEOUT_EXIT_CODE = 124
 # Clocks that are read one after the other may differ by as much when what they said is subtracted.
@@ -218,10 +218,10 @@ class Scheduler:
             self._resolved(node)
         if node.member is None:
             self.free[node.pool] -= 1
+            if node.spec.resources:
+                self.semaphores.take(node)
         else:
             self.pipelines.take(node)
-        if node.spec.resources:
-            self.semaphores.take(node)
         self._move(node, RUNNING)
         self.running[node.name] = node
 
@@ -274,12 +274,11 @@ class Scheduler:
                 Ended(*event[:2], "launch_failed", event.at, exit_status=status, error=error)
             )
         del self.running[node.name]
-        if node.spec.resources:
-            self.semaphores.give_back(node)
         node.attempt -= 1
         room.refuse(event.at, self._busy(node.pool))
         if node.member is None:
             self.free[node.pool] += 1
+            self.semaphores.give_back(node)
             self.make_ready(node)
         else:
             self._move(node, READY)
@@ -322,13 +321,17 @@ class Scheduler:
                 self._actions.append(Arm(("room", pool), room.arm()))
 
     def _give_back(self, node: Node, event: Ended) -> None:
-        """Let another have the slot: also that of a thread that was given up, for some of them."""
-        if node.spec.resources and not event.left_running:  # else its thread has them still
-            self.semaphores.give_back(node)
+        """Let another have the slot: also that of a thread that was given up, for some of them.
+
+        What else that thread had taken it has still.
+        """
         lost = event.left_running and self._given_up > self.plan.threads
         if node.member is not None:
-            self.pipelines.give_back(node, lost=lost)
-        elif not lost:
+            self.pipelines.give_back(node, stuck=event.left_running, lost=lost)
+            return
+        if node.spec.resources and not event.left_running:
+            self.semaphores.give_back(node)
+        if not lost:
             self.free[node.pool] += 1
 
     def _as_it_counts(self, node: Node, event: Ended) -> Ended:
@@ -718,20 +721,22 @@ class Scheduler:
         actions += pipelines.feeds()
 
     def _begin_next(self, actions: list[Action]) -> bool:
-        """Launch by rank until a pipeline was let go; tell whether one was."""
+        """Launch by rank until a pipeline was let go; tell whether another may be now."""
         pipelines = self.pipelines
         kept = self._kept = {}  # for pipelines that wait, and from which rank on
         for gang in pipelines.waiting():
             pools = [pool for pool, count in gang.needs.items() if count]
-            for pool in pools:
+            for pool in self._ready if gang.request else pools:
                 self._launch_all(pool, kept.get(pool, gang.rank), actions)
             if kept.keys().isdisjoint(pools) and pipelines.fits(gang):
                 pipelines.begin(gang)
                 return True
             for pool in pools:
                 kept.setdefault(pool, gang.rank)
+        before = len(actions)
         self._launch_what_fits(actions)
-        return False
+        # who has no slot any more may let a pipeline have its resources
+        return bool(kept and self.semaphores) and len(actions) > before
 
     def _launch_what_fits(self, actions: list[Action]) -> None:
         """Launch what there are slots and resources for, up to ranks that slots are kept for."""
@@ -755,7 +760,7 @@ class Scheduler:
         while heap and heap[0][3].state is not READY:
             heappop(heap)
         entry = heap[0] if heap else None
-        waiting = self.semaphores.first(pool, self._may_claim) if self.semaphores else None
+        waiting = self.semaphores.first(pool, self.claims()) if self.semaphores else None
         if waiting is not None and (entry is None or waiting[:3] < entry[:3]):
             entry = waiting
         member = self.pipelines.elastic(pool) if self.pipelines else None
@@ -765,11 +770,20 @@ class Scheduler:
             return member.ready.popleft()
         if entry is None or (before is not None and before < entry[:2]):
             return None
-        if entry is waiting:
+        if entry is not waiting:
+            heappop(heap)
+        elif entry[3].member is None:
             self.semaphores.remove(entry)
         else:
-            heappop(heap)
+            entry[3].member.ready.popleft()
         return entry[3]
+
+    def claims(self) -> list[Claim]:
+        """Return what resources are waited for, by whoever is next to have them."""
+        claims = self.semaphores.claims(self._may_claim)
+        if self.pipelines:
+            claims += self.pipelines.claims(self._may_claim)
+        return claims
 
     def _has_slot(self, pool: Pool) -> bool:
         """Tell whether one more may start in *pool*."""
@@ -819,12 +833,14 @@ class Scheduler:
             if self.free[node.pool] <= 0:
                 self.give_up(node, stuck)
             elif (name := self.semaphores.missing(node)) is not None:
-                self.give_up(node, f"resource `{name}` is held by a thread that is stuck")
+                self.give_up(node, held_by_a_stuck_thread(name))
         for gang in self.pipelines.waiting():
             if not self.pipelines.fits(gang):
+                held = self.semaphores.missing_of(gang.request)
+                why = stuck if held is None else held_by_a_stuck_thread(held)
                 member = next(member for member in gang.members if not member.finished)
                 for node in list(member.instances.values()) or [member.node]:
-                    self.give_up(node, stuck)
+                    self.give_up(node, why)
 
     def give_up(self, node: Node, message: str) -> None:
         """End *node*, which waits in vain."""

@@ -134,6 +134,16 @@ class Group:
         return needs
 
     @property
+    def wanted(self):
+        """The resources that it needs to begin."""
+        wanted = Counter()
+        for stage in self.stages:
+            if stage.state is None:
+                times = 1 if stage.elastic else stage.spec.replicas or 1
+                wanted.update({name: n * times for name, n in stage.spec.resources.items()})
+        return wanted
+
+    @property
     def is_ending(self):
         """Whether its members are being ended."""
         return self.cause is not None or self.stopped
@@ -186,6 +196,47 @@ class Books(Watch):
     def left_to_pipelines(self, pool):
         """Return how many slots neither other tasks nor stuck threads have."""
         return super().free(pool)
+
+    def free_of(self, resource):
+        """Return how much of *resource* is free, but for what pipelines have or keep."""
+        held = sum(
+            stage.slots() * stage.spec.resources.get(resource, 0) for stage in self.stages.values()
+            if stage.group.begun is not None
+        )  # fmt: skip
+        return super().free_of(resource) - held
+
+    def take_resources(self, name):
+        """Count what was started as taking what it asks for; of a pipeline only look at it."""
+        if self.part(name) is None:
+            super().take_resources(name)
+            return
+        for resource in self.spec(name).resources:
+            running = sum(
+                stage.count("running") * stage.spec.resources.get(resource, 0)
+                for stage in self.stages.values()
+            )
+            fits = running <= super().free_of(resource)
+            self._need(fits, f"{name} starts and there is not enough of {resource}")
+
+    def give_back(self, name):
+        """Count what an attempt had of resources as free, unless its pipeline keeps it."""
+        if self.part(name) is None:
+            super().give_back(name)
+
+    def leave_resources(self, name):
+        """Take note that the thread of an attempt has its resources still, whoever follows it."""
+        if self.part(name) is not None:
+            for resource, amount in self.spec(name).resources.items():
+                self.taken[resource] += amount
+
+    def bring_back(self, name):
+        """Count what such a thread had as free."""
+        super().give_back(name)
+
+    def is_broken(self, stage):
+        """Tell whether stuck threads have what *stage* is to start on."""
+        lacks = any(self.free_of(resource) < 0 for resource in stage.spec.resources)
+        return lacks or self.free(POOL_OF[stage.spec.mode]) < 0
 
     def now_free(self):
         """Return how many slots are free in each pool."""
@@ -397,13 +448,15 @@ class Books(Watch):
             self._need(self.stalled, f"{event.task} is given up and there is hope")
             needs = stage.group.needs.items()
             short = any(count > self.left_over[pool] for pool, count in needs)
+            free = self.stalled[3]
+            short |= any(count > free[name] for name, count in stage.group.wanted.items())
             self._need(short, f"{event.task} is given up and there are slots")
         elif part.state not in FINAL:
             waited_s = self.scheduler.now - (stage.short_since or self.scheduler.now)
             patient = self.stalled or stage.stranded or waited_s >= self.plan.grace_s - EPSILON_S
             self._need(part.state == "ready" and patient, f"{event.task} is given up too early")
             free = (self.left_over if self.stalled else self.now_free())[POOL_OF[stage.spec.mode]]
-            self._need(free < 0, f"{event.task} has its slot")
+            self._need(free < 0 or self.is_broken(stage), f"{event.task} has its slot")
             stage.stranded = True
         return self.stalled[0] if self.stalled else stamp
 
@@ -518,6 +571,9 @@ class Books(Watch):
         for pool, count in group.needs.items():
             short = count > max(0, self.free(pool)) or (count > 0 and self.is_short(pool))
             self._need(not short, f"{group.stages[0].spec.name} begins without slots in {pool}")
+        for resource, count in group.wanted.items():
+            enough = count <= self.free_of(resource)
+            self._need(enough, f"{group.stages[0].spec.name} begins without enough {resource}")
         group.begun = stamp
         for stage in group.stages:
             if stage.state is None:

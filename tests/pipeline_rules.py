@@ -23,7 +23,7 @@ from orchestrator.nodes import (
 from orchestrator.plan.model import POOL_OF
 from tests.pipeline_books import Books, rank_of
 from tests.pipeline_judge import judge
-from tests.simulation import EPSILON_S, FINAL, NEVER, rank
+from tests.simulation import EPSILON_S, FINAL, NEVER, claim, rank
 
 # What a part is, in the words of the scheduler.
 STATES = {"asked": "waiting"}
@@ -224,7 +224,7 @@ class PipelineWatch(Books):
         now, name = self.scheduler.now, stage.spec.name
         idle = stage.count("ready") and not (stage.elastic and stage.count("running"))
         idle = idle and not stage.refused
-        short = self.free(POOL_OF[stage.spec.mode]) < 0
+        short = self.is_broken(stage)
         self._need(short or not idle, f"{name} is ready and its slot is idle")
         stage.stranded = stage.stranded and short
         if not (short and idle):
@@ -252,6 +252,8 @@ class PipelineWatch(Books):
     def room(self, stage):
         """Return how many items *stage* may take beside those that are under way."""
         free = max(0, self.free(POOL_OF[stage.spec.mode]))
+        for resource, amount in stage.spec.resources.items():
+            free = min(free, max(0, self.free_of(resource)) // amount)
         return free + stage.slots() - (len(stage.parts) - stage.count(*FINAL))
 
     def check_states(self):
@@ -266,8 +268,7 @@ class PipelineWatch(Books):
 
     def check_order(self, _actions):
         """Object where a slot is free for what waits, or the wrong one was started."""
-        blocked = self.check_groups()
-        lacking = self.lacking(self.scheduler.semaphores.refused)
+        blocked, lacking = self.check_groups()
         for pool in self.slots:
             started = [rank_of(self.spec(name)) for name in self.chosen(pool)]
             if self.some_had_nothing_to_do():
@@ -316,25 +317,86 @@ class PipelineWatch(Books):
         stage, part = self.stages.get(name.partition(".")[0]), self.part(name)
         if stage is None or part is None:
             return stage is None
-        return part.stage.elastic and not part.stage.refused
+        return stage.elastic and not stage.refused and not self.is_broken(stage)
 
     def check_groups(self):
-        """Object where a pipeline waits in vain; return the first rank that waits, by pool."""
+        """Object where a pipeline waits in vain.
+
+        Return the first rank of those that wait, by pool, and who else waits for resources, and for
+        which, as in ``lacking``.
+        """
         blocked = dict.fromkeys(self.slots)
-        ready = [
-            group for group, gang in zip(self.groups, self.scheduler.pipelines.gangs, strict=True)
-            if gang.state == "ready"
-        ]  # fmt: skip
-        for group in sorted(ready, key=lambda group: group.rank):
-            pools = [pool for pool, count in group.needs.items() if count]
-            fits = all(
-                group.needs[pool] <= self.free(pool) and not (blocked[pool] or self.is_short(pool))
+        left, found = self.left_by_broken(), {}
+        for found_rank, who, wanted in self.in_line():
+            if isinstance(who, str):
+                if self.may_claim(who, blocked) and not claim(left, wanted):
+                    found[who] = set(wanted)
+                continue
+            pools = [pool for pool, count in who.needs.items() if count]
+            has_resources = claim(left, wanted)
+            if not has_resources:
+                self.check_fair(who, wanted)
+            fits = has_resources and all(
+                who.needs[pool] <= self.free(pool) and not (blocked[pool] or self.is_short(pool))
                 for pool in pools
             )
-            self._need(not fits, f"the pipeline of {group.stages[0].spec.name} waits and fits")
+            self._need(not fits, f"the pipeline of {who.stages[0].spec.name} waits and fits")
             for pool in pools:
-                blocked[pool] = blocked[pool] or group.rank
-        return blocked
+                blocked[pool] = blocked[pool] or found_rank
+        return blocked, found
+
+    def left_by_broken(self):
+        """Return how much of each resource those leave who lost theirs to a thread that is stuck.
+
+        Of what one of them asks for there is nothing for others.
+        """
+        left = self.all_free()
+        for stage in self.stages.values():
+            has_begun = stage.group.begun is not None and stage.state is None
+            if has_begun and any(self.free_of(name) < 0 for name in stage.spec.resources):
+                left |= dict.fromkeys(stage.spec.resources, 0)
+        return left
+
+    def in_line(self):
+        """Return the pipelines that wait, and who waits for resources, in order.
+
+        Each with its rank and what it asks for: pipelines as such, others by their names.
+        """
+        gangs = zip(self.groups, self.scheduler.pipelines.gangs, strict=True)
+        found = [
+            (group.rank, group, group.wanted) for group, gang in gangs if gang.state == "ready"
+        ]
+        for name, node in self.scheduler.nodes.items():
+            if node.state == "ready" and node.spec.resources and self.may_grow(name):
+                found.append((rank(node)[:2], name, node.spec.resources))
+        return sorted(found, key=lambda waits: waits[0])
+
+    def may_grow(self, name):
+        """Tell whether *name*, which is ready, waits for resources that nobody keeps for it."""
+        part = self.part(name)
+        return self.may_wait(name) and (part is None or part.stage.count("running") > 0)
+
+    def may_claim(self, name, blocked):
+        """Tell whether *name* has a slot, or has lost it to who ranks behind it."""
+        nodes = self.scheduler.nodes
+        node, pool = nodes[name], nodes[name].pool
+        if self.is_short(pool) or (blocked[pool] is not None and blocked[pool] <= rank(node)[:2]):
+            return False
+        if not self.is_full(pool):
+            return True
+        run = [rank(n)[:2] for n in nodes.values() if n.state == "running" and n.pool == pool]
+        turned_away = name in self.scheduler.semaphores.refused
+        return turned_away and min(run, default=()) > rank(node)[:2]
+
+    def check_fair(self, group, wanted):
+        """Object where one took what *group*, which is of a better rank, lacks."""
+        if self.some_had_nothing_to_do():
+            return
+        for pool in self.slots:
+            for name in self.chosen(pool):
+                spec = self.spec(name)
+                fair = rank_of(spec) < group.rank or wanted.keys().isdisjoint(spec.resources)
+                self._need(fair, f"{name} took what {group.stages[0].spec.name} waits for")
 
     # The end
 

@@ -76,9 +76,14 @@ def give_resources(plan, rng):
     plan.resources = {"a": 1, "b": rng.randint(1, 3)}
     for task in plan.tasks.values():
         joined = task.source or task.publish is not None or task.consume is not None
-        if not joined and rng.random() < 0.6:
+        if rng.random() < (0.4 if joined else 0.6):
             names = rng.sample(("a", "b"), rng.choice((1, 1, 2)))
             task.resources = {name: rng.randint(1, plan.resources[name]) for name in names}
+    for line in plan.pipelines:
+        for name in plan.resources:
+            members = [plan.tasks[member] for member in line.members]
+            need = sum(task.resources.get(name, 0) * (task.replicas or 1) for task in members)
+            plan.resources[name] = max(plan.resources[name], need)
 
 
 def random_task(rng, names, index, order):
@@ -596,11 +601,15 @@ class Watch:
         unit.started, unit.attempt, unit.since, unit.told = number, number, now, None
         unit.begun = True
         self.take_slot(name, POOL_OF[spec.mode])
-        for resource, amount in spec.resources.items():
+        self.take_resources(name)
+        self.moved = now
+
+    def take_resources(self, name):
+        """Count what was started as taking what it asks for."""
+        for resource, amount in self.spec(name).resources.items():
             self.taken[resource] += amount
             fits = self.taken[resource] <= self.plan.resources[resource]
             self._need(fits, f"{name} starts and there is not enough of {resource}")
-        self.moved = now
 
     def may_try(self, name, number):
         """Tell whether there may be an attempt *number*."""
@@ -655,6 +664,7 @@ class Watch:
         if event.left_running:
             unit.held = number
             self.given_up += 1
+            self.leave_resources(name)
         else:
             self.give_back(name)
 
@@ -662,6 +672,13 @@ class Watch:
         """Count what an attempt had of resources as free."""
         for resource, amount in self.spec(name).resources.items():
             self.taken[resource] -= amount
+
+    def leave_resources(self, name):
+        """Take note that the thread of an attempt has its resources still."""
+
+    def bring_back(self, name):
+        """Count what such a thread had as free."""
+        self.give_back(name)
 
     def check_outcome(self, event, unit):
         """Object where an attempt may not count as *event* says."""
@@ -699,7 +716,7 @@ class Watch:
         waits = self.waiting()
         if self.given_up and self.stalled is None and not self.has_hope():
             full = [pool for pool in self.slots if self.is_full(pool)]
-            free = {name: self.free_of(name) for name in self.plan.resources}
+            free = self.all_free()
             self.stalled = (stamp, waits, full, free)
         for name in waits:
             if self.scheduler.nodes[name].state == "failed":
@@ -727,7 +744,7 @@ class Watch:
         unit = self.unit(event.task)
         self._need(unit.held == event.attempt, f"{event.task} returns and was not given up")
         unit.held = None
-        self.give_back(event.task)
+        self.bring_back(event.task)
         self.given_up -= 1
         self.moved = event.at
 
@@ -873,6 +890,10 @@ class Watch:
             and any(one.pool == node.pool and rank(one) > rank(node) for one in begun)
         }  # fmt: skip
 
+    def all_free(self):
+        """Return how much of each resource nobody has."""
+        return {name: self.free_of(name) for name in self.plan.resources}
+
     def free_of(self, resource):
         """Return how much of *resource* nobody has."""
         return self.plan.resources[resource] - self.taken[resource]
@@ -880,25 +901,23 @@ class Watch:
     def lacking(self, turned_away):
         """Return who is ready and cannot have its resources, with what it keeps others from.
 
-        Those *turned_away* before keep it also where who ranks behind them has got their slots.
+        Those *turned_away* before count also where who ranks behind them has got their slots.
         """
-        found, claimed = {}, set()
+        found, left = {}, self.all_free()
         nodes = self.scheduler.nodes.values()
         ready = [node for node in nodes if node.state == "ready"]
         for node in sorted(ready, key=rank):
             wanted = node.spec.resources
             if self.is_short(node.pool):
                 continue
-            has_lost_slot = False
             if self.is_full(node.pool):
                 run = [rank(n)[:2] for n in nodes if n.state == "running" and n.pool == node.pool]
-                has_lost_slot = node.name in turned_away and min(run, default=()) > rank(node)[:2]
-                if not has_lost_slot:
+                if node.name not in turned_away or min(run, default=()) <= rank(node)[:2]:
                     continue
-            lacks = claimed & wanted.keys() or any(self.free_of(n) < wanted[n] for n in wanted)
-            if wanted and (has_lost_slot or lacks):
+            if claim(left, wanted):
+                continue
+            if wanted:
                 found[node.name] = set(wanted)
-                claimed |= wanted.keys()
         return found
 
     def check_starved(self, actions, lacking):
@@ -919,6 +938,9 @@ class Watch:
             self._need(node.state == expected, f"{name} is {node.state}, must be {expected}")
         got = (finished.state, finished.exit_code)
         self._need(got == code, f"the run ends as {got}, must as {code}")
+        free = self.all_free()
+        found = self.scheduler.semaphores.free
+        self._need(found == free, f"free in the end: {found}, in truth {free}")
         if self.fail_fast and self.failures:
             stopped = self.stop[0] <= min(self.failures)[0]
             self._need(stopped, "the run went on after a failure")
@@ -943,6 +965,14 @@ HANDLERS = {
     Resolve: "_resolve",
     Finished: "_finish",
 }
+
+
+def claim(left, wanted):
+    """Tell whether *wanted* can be had of what is *left*; those behind get less, or nothing."""
+    fits = all(left[name] >= wanted[name] for name in wanted)
+    for name in wanted:
+        left[name] = left[name] - wanted[name] if fits else 0
+    return fits
 
 
 def rank(node):

@@ -19,7 +19,7 @@ from orchestrator.advice.overhead import Overhead
 from orchestrator.advice.replay import Load, replay, simplified
 from orchestrator.advice.shots import Shot
 from orchestrator.events import Cost
-from orchestrator.loading import Choices, load
+from orchestrator.loading import Choices, cpus, load
 from orchestrator.plan.model import Plan, PlanTask
 from tests.builder import COMMAND, Builder
 
@@ -210,7 +210,10 @@ def test_nothing_is_known(funcs: Builder) -> None:
 
 
 def test_from_recorded_runs(funcs: Builder) -> None:
-    """What runs have taken is enough for advice; what has changed since does not count."""
+    """What runs have taken is enough for advice; what has changed since does not count.
+
+    Loops are faster in processes where there are processors for them.
+    """
     tasks = """
         a: {function: 'm:burns', args: [0.4], foreach: {i: [1, 2, 3, 4]}}
         b: {function: 'm:sleeps', needs: [a], foreach: {i: [1, 2, 3]}}
@@ -222,10 +225,11 @@ def test_from_recorded_runs(funcs: Builder) -> None:
         found = funcs.orch("advise", "job.yaml", "--json").tasks
         assert found["b"]["advised"] == "thread"
         assert found["a"]["evidence"] == f"{runs} recorded"
-        if found["a"]["seconds"]["thread"] > found["a"]["seconds"]["process"]:
+        seconds = found["a"]["seconds"]
+        if (seconds["thread"] > seconds["process"]) is (cpus() > 1):
             break
     else:
-        pytest.fail(f"no time is saved by processes: {found['a']}")
+        pytest.fail(f"no time is saved by processes, or on one processor: {found['a']}")
     funcs.module(MODULE + "\n    x = 1\n")
     assert funcs.orch("advise", "job.yaml", "--json").tasks["a"]["evidence"] == "none"
 

@@ -242,7 +242,7 @@ def test_twins_are_measured_once(funcs: Builder) -> None:
         a: {mode: thread, function: 'm:notes', args: [x]}
         b: {mode: thread, function: 'm:notes', args: [x]}
         d: {mode: thread, function: 'm:naps', foreach: '{{ tasks.b.output }}'}
-    """)
+    """, "limits: {processes: 2}")  # fmt: skip
     done = funcs.orch("advise", "job.yaml", *MEASURE, "--json")
     found = done.tasks
     assert [found[name]["evidence"] for name in "abd"] == ["measured"] * 3

@@ -320,7 +320,7 @@ def test_a_journal_that_cannot_grow_ends_the_run(job: Builder) -> None:
         fill: {mode: thread, function: 'm:fill', needs: [come]}
         come: {mode: subprocess, shell: true, command: 'read x < gate'}
         next: {mode: subprocess, command: [touch, started], needs: [fill]}
-    """)
+    """, "limits: {processes: 2}")  # fmt: skip
     job.gate("gate")
     done = job.run()
     assert 4 == done.code

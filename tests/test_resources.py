@@ -166,14 +166,58 @@ def test_mistakes(funcs: Builder, resources: str, said: str) -> None:
     assert said in done.err
 
 
-def test_not_with_queues(funcs: Builder) -> None:
-    """Who is joined by a queue starts together with others, and takes nothing one by one."""
-    done = _run(
-        funcs,
-        """
-        a: {mode: subprocess, command: [seq, '3'], publish: q, resources: {lock: 1}}
-        b: {mode: subprocess, command: [cat], consume: q}
-        """,
-    )
+ITEMS = "a: {mode: subprocess, command: [seq, '6'], publish: q, resources: {lock: 1}}\n"
+QUEUE = f"queues: {{q: {{format: text}}}}\n{HEAD}"
+
+
+def test_items_of_a_queue(funcs: Builder) -> None:
+    """Of those who take items from a queue as many are at work as there is of a resource."""
+    work = "foreach: {queue: q}, mode: thread, function: 'm:work', args: [b]"
+    assert _run(funcs, f"{ITEMS}b: {{{work}, resources: {{db: 1}}}}", head=QUEUE).code == 0
+    assert _most(funcs) == 2
+
+
+def _started(job: Builder, tasks: str, head: str) -> list[str]:
+    """Run the job and return what was started, in order."""
+    done = _run(job, tasks, "--events", head=head)
+    assert done.code == 0
+    return [event["task"] for event in done.events if event["event"] == "started"]
+
+
+def test_a_pipeline_waits_for_all_of_it(funcs: Builder) -> None:
+    """It begins when all members can have what they ask for; until then it holds nothing.
+
+    Who ranks behind it does not get what it waits for.
+    """
+    funcs.gate("go")
+    tasks = f"""
+        wait: {{mode: subprocess, shell: true, command: 'read x < go', priority: 9,
+               resources: {{db: 1}}}}
+        {ITEMS}
+        b: {{mode: subprocess, command: [cat], consume: q, replicas: 2, resources: {{db: 1}}}}
+        ahead: {{mode: subprocess, shell: true, command: 'echo > go', resources: {{lock: 1}},
+                priority: 5}}
+        behind: {{mode: subprocess, command: ['true'], resources: {{db: 1}}}}
+    """
+    assert _started(funcs, tasks, QUEUE) == ["wait", "ahead", "a", "b.0", "b.1", "behind"]
+
+
+def test_a_retry_keeps_what_its_pipeline_has(funcs: Builder) -> None:
+    """Between two tries nobody else gets it: the others of the pipeline wait for the second one."""
+    tasks = f"""
+        {ITEMS}
+        b: {{mode: subprocess, shell: true, command: 'mkdir once && exit 1; cat', consume: q,
+            retry: {{attempts: 2, delay: 0.2}}, resources: {{db: 2}}}}
+        other: {{mode: subprocess, command: ['true'], resources: {{db: 1}}, priority: -1}}
+    """
+    head = QUEUE.replace("{format: text}", "{format: text, delivery: at_least_once}")
+    assert _started(funcs, tasks, head) == ["a", "b", "b", "other"]
+
+
+def test_a_pipeline_that_could_never_begin(funcs: Builder) -> None:
+    """Where the members together ask for more than there is, that is said, with its place."""
+    cat = "mode: subprocess, command: [cat], consume: q, replicas: 3"
+    done = _run(funcs, f"{ITEMS}b: {{{cat}, resources: {{db: 1}}}}", head=QUEUE)
     assert done.code == 3
-    assert "`resources` does not go with queues" in done.err
+    assert "the pipeline of `a` and `b` needs 3 `db` at once, and there is only 2" in done.err
+    assert "resources: {db: 1}" in done.err

@@ -52,13 +52,9 @@ class SlotNeverGivenBack(Scheduler):
 class _Lax(Semaphores):
     """Gives a resource to whoever it is enough for."""
 
-    def first(self, pool, _has_slot):
-        found = [
-            line[0] for (of, request), line in self._lines.items()
-            if of == pool and line and line[0][3].state == "ready"
-            and all(amount <= self.free[name] for name, amount in request)
-        ]  # fmt: skip
-        return min(found, default=None, key=lambda entry: entry[:3])
+    def _in_order(self, claims):
+        for claim in sorted(claims, key=lambda claim: claim.rank):
+            yield claim, all(amount <= self.free[name] for name, amount in claim.request)
 
 
 class LargeRequestsStarve(Scheduler):

@@ -6,6 +6,7 @@ from orchestrator.nodes import EndQueue, Over
 from orchestrator.pipelines import Pipelines, Queue
 from orchestrator.plan.model import RetryPolicy
 from orchestrator.scheduler import Scheduler
+from orchestrator.semaphores import Claim
 from tests.simulation import first_violation
 from tests.simulation_pipelines import PipelineWorld
 
@@ -173,8 +174,8 @@ class KeepsItsSlots(Pipelines):
 class KeepsNoSlotInBetween(Pipelines):
     """Gives back the slot of what backs off."""
 
-    def give_back(self, node, *, lost):
-        super().give_back(node, lost=lost)
+    def give_back(self, node, *, stuck, lost):
+        super().give_back(node, stuck=stuck, lost=lost)
         member = node.member
         if node.state == "backoff" and member.slots > member.running:
             member.slots -= 1
@@ -202,8 +203,8 @@ class OneAtATime(Pipelines):
 class ReplacesEveryThread(Pipelines):
     """Starts the next instance however many threads are stuck."""
 
-    def give_back(self, node, *, lost):
-        super().give_back(node, lost=False)
+    def give_back(self, node, *, stuck, lost):
+        super().give_back(node, stuck=stuck, lost=False)
         self.host.free[node.pool] -= lost
 
 
@@ -651,6 +652,90 @@ class FoldForgetsItems(Pipelines):
         pass
 
 
+# Resources
+
+
+@with_pipelines
+class BeginsWithoutResources(Pipelines):
+    """Lets a pipeline go as soon as there are slots for it."""
+
+    def fits(self, gang):
+        claims, self.host.claims = self.host.claims, lambda: [Claim((*gang.rank, 0), ())]
+        fits = super().fits(gang)
+        self.host.claims = claims
+        return fits
+
+
+@with_pipelines
+class PipelinesStarve(Pipelines):
+    """Lets others take what a pipeline waits for."""
+
+    def claims(self, may_claim):
+        return [claim for claim in super().claims(may_claim) if claim.entry or len(claim.rank) == 1]
+
+    def fits(self, gang):
+        free = self.host.semaphores.free
+        enough = all(amount <= free[name] for name, amount in gang.request)
+        claims, self.host.claims = self.host.claims, lambda: [Claim((*gang.rank, 0), ())]
+        fits = enough and super().fits(gang)
+        self.host.claims = claims
+        return fits
+
+
+@with_pipelines
+class OneAtATimeWithResources(Pipelines):
+    """Uses no free resources for further instances."""
+
+    def claims(self, may_claim):
+        return [claim for claim in super().claims(may_claim) if claim.entry is None]
+
+
+@with_pipelines
+class InstancesNeedNoResources(Pipelines):
+    """Starts further instances wherever there is a slot."""
+
+    def claims(self, may_claim):
+        found = super().claims(may_claim)
+        return [claim._replace(request=()) if claim.entry else claim for claim in found]
+
+
+@with_pipelines
+class FeedsBeyondResources(Pipelines):
+    """Takes items out of queues that there are slots for, and no resources."""
+
+    def _spare(self, member):
+        return max(0, self.host.free[member.node.pool])
+
+
+@with_pipelines
+class KeepsItsResources(Pipelines):
+    """Never gives back resources that were kept for a member."""
+
+    def _trim(self, member):
+        granted = member.granted
+        super()._trim(member)
+        self.host.semaphores.take(member.node, granted - member.granted)
+        member.granted = granted
+
+
+@with_pipelines
+class StartsOnWhatAStuckThreadHas(Pipelines):
+    """Starts the next instance though a stuck thread has its resources still."""
+
+    def give_back(self, node, *, stuck, lost):
+        del stuck
+        super().give_back(node, stuck=False, lost=lost)
+
+
+@with_pipelines
+class NeverRegainsResources(Pipelines):
+    """Does not take back what a stuck thread has returned."""
+
+    def _regain(self, member):
+        if member.granted >= member.due():
+            super()._regain(member)
+
+
 # Want of means
 
 
@@ -694,9 +779,9 @@ class InstancesDoNotWait(Pipelines):
 class PostponedLosesItsSlot(Pipelines):
     """Counts a slot twice for what was postponed and is tried again."""
 
-    def give_back(self, node, *, lost):
+    def give_back(self, node, *, stuck, lost):
         if node.state != "ready":
-            super().give_back(node, lost=lost)
+            super().give_back(node, stuck=stuck, lost=lost)
 
 
 @with_pipelines

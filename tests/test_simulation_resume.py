@@ -509,6 +509,17 @@ class ReservesForTheKept(Pipelines):
 
 
 @with_pipelines
+class KeepsTheResourcesOfASession(Pipelines):
+    """Leaves to a pipeline what it had of resources in an earlier session, and gives it more."""
+
+    def begin_anew(self):
+        for gang in self.gangs:
+            for member in gang.members:
+                self.host.semaphores.take(member.node, member.granted)
+        super().begin_anew()
+
+
+@with_pipelines
 class ReopensTheDrained(Pipelines):
     """Waits for items for a task to which all had come."""
 

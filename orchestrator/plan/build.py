@@ -260,9 +260,6 @@ class _TaskBuilder:
         if task.auto:
             message = "`auto` does not go with queues; expected `thread` or `process`"
             self._problem(("mode",), message)
-        if task.resources:
-            message = "`resources` does not go with queues: who is joined by them starts together"
-            self._problem(("resources",), message, at_key=True)
 
     def _resources(self) -> dict[str, int]:
         """Return what the task takes, checked: it must be able to get it."""

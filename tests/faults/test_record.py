@@ -142,7 +142,7 @@ def test_state_directory_that_goes_away(job: Builder) -> None:
                  command: "trap 'echo > told; exit' TERM; echo > on; sleep 3 & wait"}
         a: {mode: subprocess, shell: true, command: "read x < on; rm -rf .orch"}
         next: {mode: subprocess, command: [touch, next], needs: [a]}
-    """, "grace: 2")  # fmt: skip
+    """, "grace: 2\nlimits: {processes: 2}")  # fmt: skip
     job.gate("on")
     done = job.run()
     assert done.code == 4

@@ -49,7 +49,7 @@ def _three(job: Builder, keys: str = "", tasks: str = THREE) -> Gate:
     job.module(LINES)
     job.file("p.py", "import sys\nsys.path.insert(0, '.')\nimport m\nm.f()")
     job.gate("never")
-    job.tasks(tasks.replace("}", f"{keys}}}"), "grace: 0.2")
+    job.tasks(tasks.replace("}", f"{keys}}}"), "grace: 0.2\nlimits: {processes: 3}")
     return job.gate("ready")
 
 
