@@ -331,6 +331,8 @@ def test_apply(funcs: Builder) -> None:
     [
         (["job.yaml", "--task", "x"], "no task `x`"),
         (["job.yaml", "--task", "pq"], "no task `pq`; did you mean `p`?"),
+        (["job.yaml", "--times", "2"], "--times goes with --measure"),
+        (["job.yaml", "--yes"], "--yes goes with --measure"),
         (["job.yaml", "--task", "p"], "`p` is a program"),
         (["-", "--apply"], "no file to write to"),
     ],

@@ -177,7 +177,7 @@ def test_the_question_counts_tries(funcs: Builder) -> None:
 
 
 def test_a_signal_loses_nothing(funcs: Builder) -> None:
-    """What was measured before it is kept."""
+    """What was measured before it is kept, and that is said."""
     gate = funcs.gate("gate")
     funcs.module(
         """
@@ -197,7 +197,9 @@ def test_a_signal_loses_nothing(funcs: Builder) -> None:
     running = funcs.start_orch("advise", "job.yaml", *MEASURE)
     gate.wait()
     running.signal(signal.SIGTERM)
-    assert running.finish().code == -signal.SIGTERM
+    done = running.finish()
+    assert done.code == -signal.SIGTERM
+    assert "what was measured until here is kept" in done.err
     found = funcs.orch("advise", "job.yaml", "--json").tasks
     assert [found[name]["evidence"] for name in "ab"] == ["measured", "none"]
 
@@ -234,6 +236,15 @@ def test_a_run_that_was_cut_off(funcs: Builder) -> None:
     assert funcs.run().code == 3
     found = funcs.orch("advise", "job.yaml", "--json").tasks["a"]
     assert found["reason"] == "it was under way when the run was cut off: use --measure"
+
+
+def test_how_long_it_takes_is_told(funcs: Builder) -> None:
+    """Of what takes a while it is said as soon as it was run once."""
+    funcs.tasks("a: {mode: thread, function: 'm:naps', args: [0.5]}")
+    done = funcs.orch("advise", "job.yaml", *MEASURE)
+    said = re.search(r"`a`: alone, then 2 at once, about ([\d.]+) s", done.err)
+    assert said is not None
+    assert 3 <= float(said[1]) <= 5
 
 
 def test_twins_are_measured_once(funcs: Builder) -> None:

@@ -14,7 +14,7 @@ from orchestrator.advice import edit, kept
 from orchestrator.advice.evidence import of_one, recorded
 from orchestrator.advice.judge import Advice, Judge, Verdict
 from orchestrator.advice.measure import measurable, measure
-from orchestrator.advice.trial import Trials, its_turn, workshop
+from orchestrator.advice.trial import Interrupted, Trials, its_turn, workshop
 from orchestrator.errors import OrchError, SpecError
 from orchestrator.hazards import Hazard, hazards, starters
 from orchestrator.loading import Loaded, cpus, load
@@ -44,9 +44,14 @@ def advice(
         with its_turn(loaded.plan, state, "a measurement"), workshop(state) as folder:
             trials = Trials(loaded, evidence.outputs, folder, say, asked_for=names or ())
             try:
-                measure(evidence, trials, loaded.plan, tasks, times, say)
-            finally:  # a signal may have ended it: what was seen until then took minutes, too
-                kept.keep(evidence, loaded, state, [task.name for task in tasks])
+                try:
+                    measure(evidence, trials, loaded.plan, tasks, times, say)
+                finally:  # a signal may have ended it: what was seen until then took minutes, too
+                    kept.keep(evidence, loaded, state, [task.name for task in tasks])
+            except Interrupted:
+                if any(evidence.tasks[task.name].measured for task in tasks):
+                    say("what was measured until here is kept: the next `orch advise` goes by it")
+                raise
     functions = [task.function for task in loaded.plan.tasks.values() if task.function is not None]
     judge = Judge(
         loaded.plan, evidence, cpus(), gil=gil_is_on(),

@@ -15,8 +15,10 @@ from orchestrator.advice.replay import module_of
 from orchestrator.advice.shots import Shot
 from orchestrator.advice.trial import THREAD, Call, TrialFailed, Trials, Way
 from orchestrator.errors import TemplateError
+from orchestrator.loading import cpus
 from orchestrator.plan.graph import levels
 from orchestrator.plan.model import Plan, PlanTask
+from orchestrator.spec.durations import show
 
 _LONG_S = 2.0  # what takes so long is run once alone and once together
 _SHORT_S = 0.2  # and what takes so little in more rounds: it disturbs, and is disturbed, more
@@ -24,6 +26,8 @@ _MORE = 2  # times as many
 _TINY_S, _FEW = 0.001, 2
 _ENOUGH_S = 30.0  # no further round of a task is begun after this
 _NOTHING_S = 1e-6
+_TRIAL_S = 0.15  # what a trial takes besides
+_TOLD_S = 2.0  # from which on it is told how long the rounds of a task take
 _MOST_COPIES, _MOST_LONG_COPIES = 8, 4
 
 
@@ -204,7 +208,9 @@ def tried(
     most = _MOST_COPIES if longest_s < _SHORT_S else _MOST_LONG_COPIES
     counts = {way: min(most, count) for way, count in several.items()}
     if longest_s:
-        say(f"`{task.name}`: {_in_words(counts, rounds, alone=not long)}")
+        lasts_s = _lasts_s(found, counts, rounds, alone=not long, many=task.many)
+        about = f", about {show(lasts_s)}" if lasts_s >= _TOLD_S else ""
+        say(f"`{task.name}`: {_in_words(counts, rounds, alone=not long)}{about}")
     enough = monotonic() + _ENOUGH_S
     for number in range(rounds):
         for way in list(counts) if number % 2 == 0 else list(reversed(counts)):
@@ -226,6 +232,21 @@ def _rounds(longest_s: float, times: int) -> int:
     if longest_s < _TINY_S:  # what it takes is that of orch
         return min(_FEW, times * _MORE)
     return times * _MORE if longest_s < _SHORT_S else times
+
+
+def _lasts_s(
+    found: Mapping[Way, Tried], counts: Mapping[Way, int], rounds: int, *, alone: bool, many: bool
+) -> float:
+    """Return about how long the rounds will take, by what each way has taken once."""
+    round_s = 0.0
+    for way, count in counts.items():
+        if not found[way].firsts:
+            continue
+        cost = found[way].firsts[0].cost
+        shared = 1 if way == THREAD else cpus()
+        crowd_s = max(cost.wall_s, count * (cost.cpu_s or 0.0) / shared) * (count > 1)
+        round_s += _TRIAL_S + count * cost.wall_s * alone + crowd_s * (2 if many and alone else 1)
+    return min(rounds * round_s, _ENOUGH_S + round_s)
 
 
 def _in_words(counts: Mapping[Way, int], rounds: int, *, alone: bool) -> str:

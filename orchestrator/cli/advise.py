@@ -24,6 +24,7 @@ from orchestrator.spec.words import did_you_mean, printable, quote
 if TYPE_CHECKING:  # they bring along what runs are made of
     from orchestrator.advice.judge import Advice, Verdict
 
+_TIMES = 3
 _NOTHING_S = 0.001
 _TOLD = 0.005  # of a run, from which on a difference is one
 _MOST_ROWS = 40
@@ -42,7 +43,10 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
         bool,
         typer.Option("--measure", help="Run the functions, alone and together, in each mode."),
     ] = False,
-    times: options.Times = 3,
+    times: Annotated[
+        int | None,
+        typer.Option("--times", min=1, max=100, help="How many rounds each is measured. [3]"),
+    ] = None,
     yes: options.Yes = False,
     apply: Annotated[
         bool, typer.Option("--apply", help="Write the modes that are advised into FILE.")
@@ -62,7 +66,10 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
     if apply and file == STDIN:
         raise UsageError("--apply: there is no file to write to")
     wanted = _wanted(loaded, tasks)
-    if measure:
+    if not measure and (yes or times is not None):
+        raise UsageError(f"{'--yes' if yes else '--times'} goes with --measure")
+    times = (times or _TIMES) if measure else None
+    if times is not None:
         _ask(loaded, wanted, times, yes=yes)
     state = state_directory(loaded.plan.root, state_dir)
     if any(task.auto for task in loaded.plan.tasks.values()):
@@ -72,9 +79,7 @@ def advise(  # noqa: PLR0913, PLR0917 - the options of a command line
     with measuring(kept=not no_keeper) if measure else nullcontext():
         from orchestrator.advice import advising  # noqa: PLC0415 - after the fork
 
-        verdict, hazards = advising.advice(
-            loaded, state, wanted, times if measure else None, sayer(quiet=as_json)
-        )
+        verdict, hazards = advising.advice(loaded, state, wanted, times, sayer(quiet=as_json))
     shown = [advice for name, advice in verdict.tasks.items() if not tasks or name in tasks]
     if as_json:
         document = advising.document(loaded, verdict, shown, hazards)
