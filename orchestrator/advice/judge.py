@@ -19,6 +19,7 @@ EFFORT = 400_000  # attempts to be gone through: about ten seconds
 _LEAST_REPLAYS = 4
 _MOSTLY = 0.5
 _OFF, _OFF_S = 0.25, 0.03  # by so much runs may take another time than they are thought to
+_ATTEMPT_S = 0.0001  # what each attempt takes of orch itself at most
 _SLOWER = 1.05  # several at once that take no more than so many times as long do not disturb
 _MOST_TRIED = 64  # tasks whose other mode is tried, those first that hold the GIL most
 
@@ -156,7 +157,7 @@ class Judge:
             tasks = {task.name: self._unknown(task) for task in functions}
             return Verdict(tasks, None, None)
         now_s, recorded_s, unknown = self.time(now), self._recorded_s(now), self._unknowns()
-        explained = bool(unknown) or recorded_s is None or _is_about(now_s, recorded_s)
+        explained = bool(unknown) or recorded_s is None or self._is_about(now_s, recorded_s)
         movable = [name for name in self._known if only is None or name in only]
         best, best_s = self._best(now, movable)
         tasks = {}
@@ -186,14 +187,23 @@ class Judge:
 
     def _recorded_s(self, modes: Mapping[str, str]) -> float | None:
         """Return what runs took in which all tasks had these *modes*, and did what they do now."""
-        active = [t.name for t in self._plan.tasks.values() if t.skip is None]
-        attempts = sum(self._count(name) for name in active if name not in self._resting)
+        attempts = self._attempts()
         took = [
             run.seconds
             for run in self._evidence.wholes
             if run.attempts == attempts and run.modes == modes
         ]
         return median(took) if took else None
+
+    def _is_about(self, thought_s: float, took_s: float) -> bool:
+        """Tell whether runs took what they are thought to, and what orch takes itself."""
+        slack_s = max(_OFF * took_s, _OFF_S) + self._attempts() * _ATTEMPT_S
+        return abs(took_s - thought_s) <= slack_s
+
+    def _attempts(self) -> int:
+        """Return how many attempts a run makes, if none fails."""
+        active = [task.name for task in self._plan.tasks.values() if task.skip is None]
+        return sum(self._count(name) for name in active if name not in self._resting)
 
     def _unknowns(self) -> list[str]:
         """Return the tasks that have something to do, and of which nothing is known."""
@@ -342,8 +352,3 @@ class Judge:
             task.name, task.mode, advised, words, why.confidence(explained=explained),
             evidence, seconds, load.seconds,
         )  # fmt: skip
-
-
-def _is_about(thought_s: float, took_s: float) -> bool:
-    """Tell whether runs took what they are thought to."""
-    return abs(took_s - thought_s) <= max(_OFF * took_s, _OFF_S)
