@@ -401,6 +401,17 @@ def test_turns_that_samples_miss() -> None:
     assert loads.gil == pytest.approx(0.3)
 
 
+def test_waits_that_end_late() -> None:
+    """Who waits often was late for as long as it lost, by a turn of each loop, and no longer."""
+    loops = [_thread(0.0, 1.5, 0.6, 900) for _ in range(2)]
+    waits, *_ = told_apart([_thread(0.0, 1.5, 0.3, 2800), *loops])
+    assert waits.hogs == pytest.approx(2.0)
+    load = Known({"thread": [waits]}).load("thread")
+    assert load is not None
+    assert load.seconds == pytest.approx(0.3)
+    assert load.waits == pytest.approx(600)
+
+
 def test_late_or_never() -> None:
     """Nobody lost more than others computed meanwhile, nor before or after."""
     first, second = told_apart([_thread(0.0, 1.0, 0.2, 900), _thread(0.5, 1.0, 0.4, 900)])

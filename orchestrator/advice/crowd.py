@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
+from orchestrator.advice.replay import HOG
 from orchestrator.advice.shots import Shot
 from orchestrator.runners.threads import SWITCH_INTERVAL_S
 
@@ -24,8 +25,16 @@ def told_apart(shots: Sequence[Shot]) -> list[Shot]:
     """Return *shots*, the thread attempts of one run, with what each of them lost to the others."""
     if len(shots) < 2:  # noqa: PLR2004 - nobody is in anybody's way
         return list(shots)
-    computed = _Computed(shots)
-    return [_that_lost(shot, computed) for shot in shots]
+    computed = _Spent(shots, [shot.cost.cpu_s or 0.0 for shot in shots])
+    told = [_that_lost(shot, computed) for shot in shots]
+    hogs = [shot.cost.wall_s * _is_hog(shot) for shot in told]
+    beside = _Spent(told, hogs)
+    return [
+        replace(shot, hogs=max(0.0, beside.between(*_span(shot)) - own_s) / shot.cost.wall_s)
+        if shot.cost.wall_s > 0
+        else shot
+        for shot, own_s in zip(told, hogs, strict=True)
+    ]
 
 
 def served(shots: Sequence[Shot]) -> tuple[list[Shot], float]:
@@ -44,7 +53,12 @@ def served(shots: Sequence[Shot]) -> tuple[list[Shot], float]:
     return waited, ready - launched
 
 
-def _that_lost(shot: Shot, computed: _Computed) -> Shot:
+def _is_hog(shot: Shot) -> bool:
+    """Tell whether it computes all the time, or would without the others."""
+    return (shot.cost.cpu_s or 0.0) > HOG * (shot.cost.wall_s - shot.lost_s)
+
+
+def _that_lost(shot: Shot, computed: _Spent) -> Shot:
     cost = shot.cost
     cpu_s, waits = cost.cpu_s or 0.0, cost.voluntary_switches
     others_s = computed.between(*_span(shot)) - cpu_s
@@ -60,15 +74,15 @@ def _span(shot: Shot) -> tuple[float, float]:
     return shot.ended_at - shot.cost.wall_s, shot.ended_at
 
 
-class _Computed:
-    """How much all of them had computed by a moment; each, while it ran, at an even pace."""
+class _Spent:
+    """How many of its *seconds* each had spent by a moment, all together; at an even pace."""
 
-    def __init__(self, shots: Sequence[Shot]) -> None:
+    def __init__(self, shots: Sequence[Shot], seconds: Sequence[float]) -> None:
         changes: dict[float, float] = {}
-        for shot in shots:
+        for shot, spent_s in zip(shots, seconds, strict=True):
             begin, end = _span(shot)
             if end > begin:
-                pace = (shot.cost.cpu_s or 0.0) / (end - begin)
+                pace = spent_s / (end - begin)
                 changes[begin] = changes.get(begin, 0.0) + pace
                 changes[end] = changes.get(end, 0.0) - pace
         self._times = sorted(changes)
@@ -80,7 +94,7 @@ class _Computed:
         self._sums = list(accumulate(parts, initial=0.0))
 
     def between(self, begin: float, end: float) -> float:
-        """Return the CPU seconds of all of them from *begin* to *end*."""
+        """Return the seconds of all of them from *begin* to *end*."""
         return self._by(end) - self._by(begin)
 
     def _by(self, moment: float) -> float:

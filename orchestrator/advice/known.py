@@ -199,8 +199,14 @@ def _alone_s(shot: Shot, mode: str) -> float:
 
 
 def _own_waits(shot: Shot) -> float:
-    """Return how often it waited for something else than its turn."""
-    return max(0.0, (shot.cost.voluntary_switches or 0) - shot.lost_s / SWITCH_INTERVAL_S)
+    """Return how often it waited for something else than its turn.
+
+    After each such wait those who compute beside it make it late, by a turn each; it cannot have
+    been late for longer than it lost.
+    """
+    lost = shot.lost_s / SWITCH_INTERVAL_S
+    waits = max(0.0, (shot.cost.voluntary_switches or 0) - lost)
+    return min(waits, lost / shot.hogs) if shot.hogs > 0 else waits
 
 
 def _gil(shot: Shot, cpu: float) -> float:

@@ -19,7 +19,7 @@ from orchestrator.runners.threads import SWITCH_INTERVAL_S
 from orchestrator.scheduler import Scheduler
 
 _NOTHING_S = 1e-9
-_HOG = 0.5  # the share of the GIL from which on a function is in the way of others
+HOG = 0.5  # the share of the GIL from which on a function is in the way of others
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +156,10 @@ def _speeds(each: Sequence[_Running], cpus: float, *, free_threads: bool) -> lis
         return [1.0]
     threads = [one.mode == "thread" and not free_threads for one in each]
     gil = _fair([one.load.gil * on for one, on in zip(each, threads, strict=True)], 1.0)
-    hogs = sum(one.load.gil > _HOG for one, on in zip(each, threads, strict=True) if on)
+    hogs = sum(one.load.gil > HOG for one, on in zip(each, threads, strict=True) if on)
     late = []
     for one, on in zip(each, threads, strict=True):
-        in_its_way = hogs - (one.load.gil > _HOG) if on else 0
+        in_its_way = hogs - (one.load.gil > HOG) if on else 0
         lost_s = one.load.waits * SWITCH_INTERVAL_S * in_its_way
         late.append(one.load.seconds / (one.load.seconds + lost_s) if lost_s else 1.0)
     speeds = [min(pair) for pair in zip(gil, late, strict=True)]

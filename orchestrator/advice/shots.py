@@ -14,8 +14,8 @@ class Shot:
     """One attempt: seconds from its launch to its end, and what it took.
 
     *lost_s* of that it waited, as far as can be told, because others were in its way, which is
-    *lost_share* of what those computed meanwhile. *item* is the index of its instance, if the task
-    has instances.
+    *lost_share* of what those computed meanwhile; *hogs* of them, on average, computed all along.
+    *item* is the index of its instance, if the task has instances.
     """
 
     seconds: float
@@ -25,6 +25,7 @@ class Shot:
     lost_s: float = 0.0
     item: int | None = None
     lost_share: float = 0.0
+    hogs: float = 0.0
 
 
 def shots_of(events: Sequence[Any]) -> Iterator[tuple[str, Shot, Ended]]:
