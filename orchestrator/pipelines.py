@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         plan: Plan
         nodes: dict[str, Node]
         free: dict[Pool, int]
+        running: dict[str, Node]
         semaphores: Semaphores
         counts: dict[State, int]
         folding: bool
@@ -198,8 +199,8 @@ class Gang:
     """
 
     __slots__ = (
-        "anew", "asked", "failed", "left", "members", "queues", "rank", "starting", "state",
-        "stopped", "unsettled",
+        "anew", "asked", "failed", "left", "members", "queues", "rank", "request", "starting",
+        "state", "stopped", "unsettled",
     )  # fmt: skip
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -211,6 +212,7 @@ class Gang:
         self.failed: str | None = None
         self.stopped = self.starting = self.anew = False
         self.rank: Rank = (0, 0)
+        self.request: Request = ()  # the resources that it needs to begin
 
     @property
     def needs(self) -> dict[Pool, int]:
@@ -221,15 +223,14 @@ class Gang:
                 needs[member.node.pool] += member.least
         return needs
 
-    @property
-    def request(self) -> Request:
-        """The resources that it needs to begin."""
+    def ask(self) -> None:
+        """Ask for the resources that those need who have something to do."""
         needs: dict[str, int] = {}
         for member in self.members:
             if not member.finished:
                 for name, amount in member.node.spec.resources.items():
                     needs[name] = needs.get(name, 0) + amount * member.least
-        return tuple(sorted(needs.items()))
+        self.request = tuple(sorted(needs.items()))
 
     @property
     def begun(self) -> bool:
@@ -252,6 +253,7 @@ class Pipelines:
         self._waiting: list[Gang] = []  # for their slots, by rank
         self._active: dict[str, Member] = {}  # those of whom something is ready
         self._short: dict[str, Member] = {}  # those who lost a slot to a thread that is stuck
+        self._asks = False  # any of them takes resources
         self._spent: list[Node] = []  # instances of items that ended in this turn
         self._told: list[Node] = []  # and in turns before
         for pipeline in host.plan.pipelines:
@@ -277,6 +279,8 @@ class Pipelines:
         named = {m.publishes.spec.name: m.publishes for m in gang.members if m.publishes}
         gang.queues = list(named.values())
         gang.rank = min(member.rank for member in gang.members)
+        gang.ask()
+        self._asks |= bool(gang.request)
 
     # Starting
 
@@ -321,14 +325,22 @@ class Pipelines:
 
     def fits(self, gang: Gang) -> bool:
         """Tell whether *gang* can start now."""
+        return self.has_slots(gang) and self.has_resources(gang)
+
+    def has_slots(self, gang: Gang) -> bool:
+        """Tell whether there are slots for *gang*."""
         free, is_short = self.host.free, self.host.is_short
-        has_slots = all(
+        return all(
             count <= max(0, free[pool]) and not (count and is_short(pool))
             for pool, count in gang.needs.items()
         )
-        if not has_slots or not gang.request:
-            return has_slots
-        return self.host.semaphores.has_room((*gang.rank, 0), self.host.claims())
+
+    def has_resources(self, gang: Gang) -> bool:
+        """Tell whether there is what *gang* asks for, after those before it."""
+        if not gang.request:
+            return True
+        wanted = Claim((*gang.rank, 0), gang.request)
+        return self.host.semaphores.has_room(wanted, self.host.claims())
 
     def begin(self, gang: Gang) -> None:
         """Give *gang* its slots and resources, and let its members go."""
@@ -432,11 +444,16 @@ class Pipelines:
     def claims(self, may_claim: Callable[[Pool, Entry], bool]) -> list[Claim]:
         """Return which resources are waited for: to begin, for one more, instead of what was lost.
 
-        One more only by those who *may_claim* it.
+        Of pipelines that ask for the same only by the first one; one more only by those who
+        *may_claim* it.
         """
-        found = [
-            Claim((*gang.rank, 0), request) for gang in self.waiting() if (request := gang.request)
-        ]
+        if not self._asks:
+            return []
+        firsts: dict[Request, Gang] = {}
+        for gang in self.waiting():
+            if gang.request:
+                firsts.setdefault(gang.request, gang)
+        found = [Claim((*gang.rank, 0), request) for request, gang in firsts.items()]
         found += [
             Claim(_BEFORE_ALL, request_of(member.node))
             for member in self._short.values()
@@ -529,7 +546,24 @@ class Pipelines:
         if member.usable >= member.due():
             del self._short[member.node.name]
         elif _head(member) is not None and member.running == member.usable:
-            self._wait_for_slot(member)
+            if member.slots >= member.due() and self._will_come_back(member):
+                member.is_stranded = member.waits = False
+            else:
+                self._wait_for_slot(member)
+
+    def _will_come_back(self, member: Member) -> bool:
+        """Tell whether there is enough for *member* once those have ended that do not wait for it.
+
+        Who is in its pipeline may do so, or in one that has lost something itself.
+        """
+        stranded = {short.gang for short in self._short.values()}
+        wanted = member.node.spec.resources
+        left = {name: self.host.semaphores.free[name] for name in wanted}
+        for node in self.host.running.values():
+            if node.member is None or node.member.gang not in stranded:
+                for name in wanted:
+                    left[name] += node.spec.resources.get(name, 0)
+        return all(amount <= left[name] for name, amount in wanted.items())
 
     def _wait_for_slot(self, member: Member) -> None:
         """End what *member* has to start, if stuck threads have kept it from that for a grace."""
@@ -715,6 +749,7 @@ class Pipelines:
                 if queue is not None:
                     self._look_at(queue)
         gang.left -= 1
+        gang.ask()
         if gang.begun:
             self._see_whether_over(gang)
         elif gang.state != "over" and state is not SUCCEEDED and not self.host.folding:

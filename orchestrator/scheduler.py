@@ -723,12 +723,18 @@ class Scheduler:
     def _begin_next(self, actions: list[Action]) -> bool:
         """Launch by rank until a pipeline was let go; tell whether another may be now."""
         pipelines = self.pipelines
-        kept = self._kept = {}  # for pipelines that wait, and from which rank on
+        kept = self._kept = {}  # for pipelines that wait for slots, and from which rank on
+        lacking: set[str] = set()  # of what those before them wait for there is nothing left
         for gang in pipelines.waiting():
+            if lacking and not lacking.isdisjoint(name for name, _ in gang.request):
+                continue
             pools = [pool for pool, count in gang.needs.items() if count]
             for pool in self._ready if gang.request else pools:
                 self._launch_all(pool, kept.get(pool, gang.rank), actions)
-            if kept.keys().isdisjoint(pools) and pipelines.fits(gang):
+            if not pipelines.has_resources(gang):
+                lacking.update(name for name, _ in gang.request)
+                continue
+            if kept.keys().isdisjoint(pools) and pipelines.has_slots(gang):
                 pipelines.begin(gang)
                 return True
             for pool in pools:
@@ -736,7 +742,7 @@ class Scheduler:
         before = len(actions)
         self._launch_what_fits(actions)
         # who has no slot any more may let a pipeline have its resources
-        return bool(kept and self.semaphores) and len(actions) > before
+        return bool(lacking) and len(actions) > before
 
     def _launch_what_fits(self, actions: list[Action]) -> None:
         """Launch what there are slots and resources for, up to ranks that slots are kept for."""

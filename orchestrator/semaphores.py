@@ -85,9 +85,10 @@ class Semaphores:
                 self.refused.add(claim.entry[3].name)
         return None
 
-    def has_room(self, rank: tuple[float, ...], claims: Sequence[Claim]) -> bool:
-        """Tell whether who waits at *rank* can have what it asks for."""
-        return any(fits for claim, fits in self._in_order(claims) if claim.rank == rank)
+    def has_room(self, wanted: Claim, claims: Sequence[Claim]) -> bool:
+        """Tell whether *wanted* can be had, whether or not it is among *claims*."""
+        in_order = self._in_order([wanted, *claims])
+        return next(fits for claim, fits in in_order if claim.rank == wanted.rank)
 
     def _in_order(self, claims: Sequence[Claim]) -> Iterator[tuple[Claim, bool]]:
         """Yield *claims* by rank, and whether each can be met after those before it.

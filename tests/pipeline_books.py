@@ -238,6 +238,22 @@ class Books(Watch):
         lacks = any(self.free_of(resource) < 0 for resource in stage.spec.resources)
         return lacks or self.free(POOL_OF[stage.spec.mode]) < 0
 
+    def will_mend(self, stage):
+        """Tell whether somebody who has what *stage* lacks will end without it."""
+        if self.free(POOL_OF[stage.spec.mode]) < 0:
+            return False
+        broken = {one.group for one in self.stages.values() if self.is_broken(one)}
+        names = [
+            name for name, unit in self.units.items()
+            if unit.attempt is not None
+            and (self.part(name) is None or self.part(name).stage.group not in broken)
+        ]  # fmt: skip
+        return all(
+            self.free_of(resource) + amount * stage.slots()
+            + sum(self.spec(name).resources.get(resource, 0) for name in names) >= amount
+            for resource, amount in stage.spec.resources.items()
+        )  # fmt: skip
+
     def now_free(self):
         """Return how many slots are free in each pool."""
         return {pool: self.free(pool) for pool in self.slots}

@@ -227,7 +227,7 @@ class PipelineWatch(Books):
         short = self.is_broken(stage)
         self._need(short or not idle, f"{name} is ready and its slot is idle")
         stage.stranded = stage.stranded and short
-        if not (short and idle):
+        if not (short and idle) or self.will_mend(stage):
             stage.short_since = None
         elif stage.short_since is None:
             stage.short_since = now
@@ -281,6 +281,8 @@ class PipelineWatch(Books):
             before = blocked[pool]
             if before is not None:
                 behind = all(found < before for found in started)
+                # of resources that are free now, one without a slot may have had a claim before
+                behind |= self.has_turned_away()
                 self._need(behind, f"{pool}: a pipeline of rank {before} was overtaken: {started}")
                 waiting = [found for found in waiting if found < before]
             if waiting:
@@ -289,6 +291,11 @@ class PipelineWatch(Books):
                 self._need(behind, f"{pool}: {first} was passed over for {started}")
                 full = self.is_full(pool) or self.is_short(pool)
                 self._need(full, f"{pool}: {first} waits and a slot is free")
+
+    def has_turned_away(self):
+        """Tell whether somebody waits who had a slot, and not its resources."""
+        nodes, refused = self.scheduler.nodes, self.scheduler.semaphores.refused
+        return any(name in nodes and nodes[name].state == "ready" for name in refused)
 
     def some_had_nothing_to_do(self):
         """Tell whether a member ended as it began: what waited for it was not ready before."""
@@ -326,22 +333,26 @@ class PipelineWatch(Books):
         which, as in ``lacking``.
         """
         blocked = dict.fromkeys(self.slots)
-        left, found = self.left_by_broken(), {}
+        left, found, firsts = self.left_by_broken(), {}, []
         for found_rank, who, wanted in self.in_line():
             if isinstance(who, str):
                 if self.may_claim(who, blocked) and not claim(left, wanted):
                     found[who] = set(wanted)
                 continue
             pools = [pool for pool, count in who.needs.items() if count]
+            before = dict(left)
             has_resources = claim(left, wanted)
-            if not has_resources:
+            if wanted in firsts:  # of those who ask for the same only the first one claims it
+                left = before
+            elif not has_resources:
                 self.check_fair(who, wanted)
+            firsts.append(wanted)
             fits = has_resources and all(
                 who.needs[pool] <= self.free(pool) and not (blocked[pool] or self.is_short(pool))
                 for pool in pools
             )
             self._need(not fits, f"the pipeline of {who.stages[0].spec.name} waits and fits")
-            for pool in pools:
+            for pool in pools if has_resources else ():
                 blocked[pool] = blocked[pool] or found_rank
         return blocked, found
 

@@ -141,6 +141,14 @@ def test_a_small_ulimit(job: Builder) -> None:
     assert all_succeeded_at_once(done)
 
 
+@pytest.mark.parametrize("limit", [48, 100, 200])
+def test_processes_under_a_small_ulimit(job: Builder, limit: int) -> None:
+    """What is forked from a server finds its descriptors under numbers that the limit allows."""
+    job.module("def ok(): pass")
+    job.tasks("a: {mode: process, function: 'm:ok'}")
+    assert job.shell(f"ulimit -n {limit}; orch run job.yaml").code == 0
+
+
 @pytest.mark.promise(14)
 def test_waiting_uses_up_no_try(job: Builder) -> None:
     """Attempts that waited for descriptors still have all their tries."""

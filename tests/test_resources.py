@@ -214,10 +214,44 @@ def test_a_retry_keeps_what_its_pipeline_has(funcs: Builder) -> None:
     assert _started(funcs, tasks, head) == ["a", "b", "b", "other"]
 
 
+def test_what_a_pipeline_waits_for_keeps_no_slots(funcs: Builder) -> None:
+    """While it lacks a resource, others that ask for nothing start on the slots that are free."""
+    funcs.gate("go")
+    tasks = f"""
+        wait: {{mode: subprocess, shell: true, command: 'read x < go', resources: {{lock: 1}}}}
+        {ITEMS}
+        b: {{mode: subprocess, command: [cat], consume: q}}
+        free: {{mode: subprocess, shell: true, command: 'echo > go'}}
+    """
+    assert _started(funcs, tasks, QUEUE) == ["wait", "free", "a", "b"]
+
+
+def test_items_wait_for_what_comes_back(funcs: Builder) -> None:
+    """Where a stuck thread has one, and a task that will end the other, an item is not given up."""
+    funcs.gate("go")
+    funcs.module("""
+        import time
+        def once(item):
+            if item == 1:
+                time.sleep(60)
+    """, "stuck")  # fmt: skip
+    tasks = """
+        a: {mode: subprocess, command: [seq, '3'], publish: q}
+        b: {mode: thread, function: 'stuck:once', foreach: {queue: q}, args: ['{{ item }}'],
+            timeout: 0.2, grace: 0.1, resources: {db: 1}}
+        other: {mode: subprocess, shell: true, command: 'read x < go', priority: 1,
+                resources: {db: 1}}
+        later: {mode: subprocess, shell: true, command: 'sleep 1.5; echo > go'}
+    """
+    head = f"grace: 0.2\n{QUEUE.replace('text', 'json')}"
+    done = _run(funcs, tasks, "--events", head=head)
+    ends = {event["task"]: event["outcome"] for event in done.events if event["event"] == "ended"}
+    assert [ends[f"b.{i}"] for i in range(3)] == ["timed_out", "ok", "ok"]
+
+
 def test_a_pipeline_that_could_never_begin(funcs: Builder) -> None:
     """Where the members together ask for more than there is, that is said, with its place."""
     cat = "mode: subprocess, command: [cat], consume: q, replicas: 3"
     done = _run(funcs, f"{ITEMS}b: {{{cat}, resources: {{db: 1}}}}", head=QUEUE)
     assert done.code == 3
-    assert "the pipeline of `a` and `b` needs 3 `db` at once, and there is only 2" in done.err
-    assert "resources: {db: 1}" in done.err
+    assert "resources.db: `2` is too small: the pipeline of `a` and `b` needs 3 at once" in done.err

@@ -6,7 +6,6 @@ from orchestrator.nodes import EndQueue, Over
 from orchestrator.pipelines import Pipelines, Queue
 from orchestrator.plan.model import RetryPolicy
 from orchestrator.scheduler import Scheduler
-from orchestrator.semaphores import Claim
 from tests.simulation import first_violation
 from tests.simulation_pipelines import PipelineWorld
 
@@ -54,7 +53,7 @@ def with_queues(queue):
 class BeginsWithoutSlots(Pipelines):
     """Lets a pipeline go when there is a slot for one of it."""
 
-    def fits(self, gang):
+    def has_slots(self, gang):
         free = self.host.free
         return all(free[pool] > 0 for pool, count in gang.needs.items() if count)
 
@@ -659,11 +658,19 @@ class FoldForgetsItems(Pipelines):
 class BeginsWithoutResources(Pipelines):
     """Lets a pipeline go as soon as there are slots for it."""
 
-    def fits(self, gang):
-        claims, self.host.claims = self.host.claims, lambda: [Claim((*gang.rank, 0), ())]
-        fits = super().fits(gang)
-        self.host.claims = claims
-        return fits
+    def has_resources(self, _gang):
+        return True
+
+
+@with_pipelines
+class IdlesForResources(Pipelines):
+    """Keeps slots for a pipeline that waits for resources."""
+
+    def has_slots(self, gang):
+        return super().has_slots(gang) and super().has_resources(gang)
+
+    def has_resources(self, _gang):
+        return True
 
 
 @with_pipelines
@@ -673,13 +680,9 @@ class PipelinesStarve(Pipelines):
     def claims(self, may_claim):
         return [claim for claim in super().claims(may_claim) if claim.entry or len(claim.rank) == 1]
 
-    def fits(self, gang):
+    def has_resources(self, gang):
         free = self.host.semaphores.free
-        enough = all(amount <= free[name] for name, amount in gang.request)
-        claims, self.host.claims = self.host.claims, lambda: [Claim((*gang.rank, 0), ())]
-        fits = enough and super().fits(gang)
-        self.host.claims = claims
-        return fits
+        return all(amount <= free[name] for name, amount in gang.request)
 
 
 @with_pipelines
@@ -736,6 +739,14 @@ class NeverRegainsResources(Pipelines):
             super()._regain(member)
 
 
+@with_pipelines
+class WaitsForWhatNeverComesBack(Pipelines):
+    """Waits for ever for what only stuck threads have, or who waits for it."""
+
+    def _will_come_back(self, _member):
+        return True
+
+
 # Want of means
 
 
@@ -788,9 +799,9 @@ class PostponedLosesItsSlot(Pipelines):
 class BeginsThoughShort(Pipelines):
     """Lets a pipeline go while the system has no means for what is there."""
 
-    def fits(self, gang):
+    def has_slots(self, gang):
         is_short, self.host.is_short = self.host.is_short, lambda _pool: False
-        fits = super().fits(gang)
+        fits = super().has_slots(gang)
         self.host.is_short = is_short
         return fits
 

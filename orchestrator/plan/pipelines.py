@@ -246,14 +246,11 @@ def complete(plan: Plan, written: Collection[Pool]) -> list[Problem]:
 def _too_much(line: Pipeline, plan: Plan) -> Iterator[Problem]:
     """Yield a problem for each resource of which the members need more to begin than there is."""
     for resource, amount in plan.resources.items():
-        takers = [name for name in line.members if resource in plan.tasks[name].resources]
-        tasks = [plan.tasks[name] for name in takers]
-        need = sum(task.resources[resource] * (task.replicas or 1) for task in tasks)
+        tasks = [plan.tasks[name] for name in line.members]
+        need = sum(task.resources.get(resource, 0) * (task.replicas or 1) for task in tasks)
         if need > amount:
-            message = (
-                f"{_called(line)} needs {need} `{resource}` at once, and there is only {amount}"
-            )
-            yield Problem(("tasks", takers[0], "resources", resource), message, at_key=True)
+            message = f"`{amount}` is too small: {_called(line)} needs {need} at once"
+            yield Problem(("resources", resource), message)
 
 
 def _is_direct(queue: PlanQueue, plan: Plan) -> bool:

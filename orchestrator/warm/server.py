@@ -213,7 +213,8 @@ class _Child:
     def _take_descriptors(self) -> None:
         """Put what was given under its numbers: the standard streams, and what is passed on."""
         numbers = [0, 1, 2, *self.start["pass"]]
-        high = max([_HIGH, *numbers]) + 1
+        most = os.sysconf("SC_OPEN_MAX") - len(self.given) - 2
+        high = max([min(_HIGH, most), *numbers]) + 1
         self.link = fcntl.fcntl(self.link, fcntl.F_DUPFD_CLOEXEC, high)
         held = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, high) for number in self.given]
         os.closerange(3, high)
