@@ -232,6 +232,25 @@ def test_items_that_differ() -> None:
     assert _judge(more, a=Known(shots, runs=1)).time({"a": "thread"}) == pytest.approx(4.4)
 
 
+def test_a_lock_of_their_own() -> None:
+    """What several take more for want of neither GIL nor processors nobody else waits for."""
+    plan = Plan("job", "/", {
+        name: _task(name, "thread", items=[0] * 4) for name in ("a", "b", "c")
+    }, threads=8, processes=8)  # fmt: skip
+    waits = _shot(0.5, 0.0)
+    crowd = Crowd(2.0, 1.0, 4.0, 4)
+    known = {
+        name: Known(
+            {mode: [waits] * 3 for mode in ("thread", "process")},
+            {"thread": crowd, "process": crowd}, measured=True,
+        )
+        for name in plan.tasks
+    }  # fmt: skip
+    verdict = _judge(plan, **known).verdict()
+    assert verdict.now_s == pytest.approx(2.5)  # the slots of c come free one by one
+    assert verdict.advised_s == pytest.approx(2.0)  # as other slots are taken
+
+
 def test_modes_that_are_swapped() -> None:
     """Computing on threads and waiting in processes: neither change helps without the other."""
     plan = Plan("job", "/", {

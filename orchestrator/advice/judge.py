@@ -19,6 +19,7 @@ EFFORT = 400_000  # attempts to be gone through: about ten seconds
 _LEAST_REPLAYS = 4
 _MOSTLY = 0.5
 _OFF, _OFF_S = 0.25, 0.03  # by so much runs may take another time than they are thought to
+_ABOUT, _NEARLY = 1.3, 0.1  # what several take of something is so near to what one does
 _ATTEMPT_S = 0.0001  # what each attempt takes of orch itself at most
 _SLOWER = 1.05  # several at once that take no more than so many times as long do not disturb
 _MOST_TRIED = 64  # tasks whose other mode is tried, those first that hold the GIL most
@@ -128,10 +129,16 @@ class Judge:
         if crowd is None:
             return load
         share, held = crowd.share, crowd.slower > _SLOWER
-        if mode == "thread" and self._gil:
-            return Load(load.seconds, load.cpu, share if held else min(load.gil, share))
-        wanted = share * self._cpus
-        return Load(load.seconds, wanted if held else min(load.cpu, wanted), 0.0)
+        takes_turns = mode == "thread" and self._gil
+        if not held:
+            cpu = load.cpu if takes_turns else min(load.cpu, share * self._cpus)
+            return Load(load.seconds, cpu, min(load.gil, share) if takes_turns else 0.0)
+        if takes_turns and share <= _explained(load.gil):
+            return Load(load.seconds, load.cpu, share)
+        gil = load.gil if takes_turns else 0.0
+        if share <= _explained(load.cpu / self._cpus):
+            return Load(load.seconds, share * self._cpus, gil)
+        return Load(load.seconds, load.cpu, gil, alike=share)
 
     def time(self, modes: Mapping[str, str]) -> float:
         """Return the seconds of a run with *modes*."""
@@ -352,3 +359,8 @@ class Judge:
             task.name, task.mode, advised, words, why.confidence(explained=explained),
             evidence, seconds, load.seconds,
         )  # fmt: skip
+
+
+def _explained(wanted: float) -> float:
+    """Return what share of something several may be seen to take that want so much of it."""
+    return wanted * _ABOUT + _NEARLY

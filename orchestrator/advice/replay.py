@@ -28,13 +28,15 @@ class Load:
 
     *cpu* and *gil* are the shares of *seconds* during which it wants a processor, and the GIL, more
     than 1 for what computes on several, or is more than twice as slow where there are two of it;
-    *waits* is how often it waits for something.
+    *waits* is how often it waits for something. *alike* is the share of something that only
+    attempts of the same task have in common: a lock, a disk, what computes for them elsewhere.
     """
 
     seconds: float
     cpu: float = 0.0
     gil: float = 0.0
     waits: float = 0.0
+    alike: float = 0.0
 
 
 def simplified(
@@ -100,7 +102,8 @@ def replay(
                     module = module_of(plan.tasks[name])
                     takes_s = (imports or {}).get(module, 0.0)
                     begins = imported.setdefault(module, now + takes_s)
-                under_way[action.task] = _Running(load, mode, load.seconds, max(0.0, begins - now))
+                idle_s = max(0.0, begins - now)
+                under_way[action.task] = _Running(name, load, mode, load.seconds, idle_s)
         if not under_way:
             return now
         now += _step(under_way, cpus, free_threads=free_threads)
@@ -125,6 +128,7 @@ class _Running:
     Before those it wants nothing: for *idle* seconds it waits for what is no attempt.
     """
 
+    task: str
     load: Load
     mode: str
     left: float
@@ -162,10 +166,27 @@ def _speeds(each: Sequence[_Running], cpus: float, *, free_threads: bool) -> lis
         in_its_way = hogs - (one.load.gil > HOG) if on else 0
         lost_s = one.load.waits * SWITCH_INTERVAL_S * in_its_way
         late.append(one.load.seconds / (one.load.seconds + lost_s) if lost_s else 1.0)
-    speeds = [min(pair) for pair in zip(gil, late, strict=True)]
+    speeds = [min(limits) for limits in zip(gil, late, _alike(each), strict=True)]
     wanted = [one.load.cpu * speed for one, speed in zip(each, speeds, strict=True)]
     cpu = _fair(wanted, cpus)
     return [speed * share for speed, share in zip(speeds, cpu, strict=True)]
+
+
+def _alike(each: Sequence[_Running]) -> list[float]:
+    """Return which part of what it shares with those of its own task each gets: first come first.
+
+    So those who wait for a lock end one by one, and leave their slots to others.
+    """
+    left: dict[str, float] = {}
+    speeds = []
+    for one in each:
+        speed = 1.0
+        if one.load.alike > 0:
+            rest = left.get(one.task, 1.0)
+            speed = max(_NOTHING_S, min(1.0, rest / one.load.alike))
+            left[one.task] = max(0.0, rest - one.load.alike)
+        speeds.append(speed)
+    return speeds
 
 
 def _fair(wanted: list[float], most: float) -> list[float]:

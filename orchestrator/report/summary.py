@@ -93,7 +93,7 @@ class Failures:
         )
         parts = []
         for report in self.reports(tails=tails):
-            failed = f"{red}failed{reset}" if not report["allowed"] else "failed, which is allowed,"
+            failed = f"{red}failed{reset}" if not report["allowed"] else "failed, which is allowed"
             attempt = ""
             if report["of"] > 1:
                 attempt = f" on attempt {report['attempt']} of {report['of']}"
