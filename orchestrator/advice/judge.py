@@ -138,6 +138,8 @@ class Judge:
         gil = load.gil if takes_turns else 0.0
         if share <= _explained(load.cpu / self._cpus):
             return Load(load.seconds, share * self._cpus, gil)
+        if takes_turns and share <= _explained(min(1.0, load.cpu)):  # more than samples have seen
+            return Load(load.seconds, load.cpu, share)
         return Load(load.seconds, load.cpu, gil, alike=share)
 
     def time(self, modes: Mapping[str, str]) -> float:

@@ -9,6 +9,7 @@ them. What this leaves out (memory, disks, locks) makes it a lower bound.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -175,13 +176,17 @@ def _speeds(each: Sequence[_Running], cpus: float, *, free_threads: bool) -> lis
 def _alike(each: Sequence[_Running]) -> list[float]:
     """Return which part of what it shares with those of its own task each gets: first come first.
 
-    So those who wait for a lock end one by one, and leave their slots to others.
+    So those who wait for a lock end one by one, and leave their slots to others. Those who are
+    slower together than one by one all get the same.
     """
+    counts = Counter(one.task for one in each if one.load.alike > 1)
     left: dict[str, float] = {}
     speeds = []
     for one in each:
         speed = 1.0
-        if one.load.alike > 0:
+        if one.load.alike > 1:
+            speed = 1.0 / (one.load.alike * counts[one.task])
+        elif one.load.alike > 0:
             rest = left.get(one.task, 1.0)
             speed = max(_NOTHING_S, min(1.0, rest / one.load.alike))
             left[one.task] = max(0.0, rest - one.load.alike)
